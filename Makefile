@@ -1,0 +1,47 @@
+# Two commands: `make run` answers a question, `make test` runs the tests. Both set up .venv from the lock first.
+.DEFAULT_GOAL := run
+.PHONY: run test lint bench lock clean
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null)
+BIN := .venv/bin
+QUESTION ?= Which vendors look like duplicates across the three hospital silos?
+
+ifdef UV
+  CREATE := uv venv --quiet --allow-existing --python $(PYTHON) .venv
+  INSTALL := uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r
+else
+  CREATE := $(PYTHON) -m venv .venv
+  INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r
+endif
+
+run: .venv/product
+	$(BIN)/python main.py "$(QUESTION)"
+
+test: .venv/development lint
+	$(BIN)/python -m pytest
+
+lint: .venv/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/product: requirements.txt
+	$(CREATE)
+	@echo "Installing the locked packages (once; about a minute) ..."
+	$(INSTALL) requirements.txt
+	@touch $@
+
+.venv/development: requirements-dev.txt
+	$(CREATE)
+	@echo "Installing the locked packages and the development tools (once; about a minute) ..."
+	$(INSTALL) requirements-dev.txt
+	@touch $@ .venv/product
+
+# The lock: requirements.txt is the product, requirements-dev.txt the product and its development tools, one resolution for both.
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-header --no-annotate --quiet -o requirements-dev.txt
+	uv pip compile pyproject.toml -c requirements-dev.txt --universal --python-version 3.11 --no-header --no-annotate --quiet -o requirements.txt
+
+clean:
+	rm -rf .venv .rlm .mypy_cache .pytest_cache .ruff_cache .hypothesis
