@@ -1,0 +1,119 @@
+"""The live things that a run needs and a checkpoint can't hold, as Protocols. Whoever runs the graph brings them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Protocol
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
+
+from graph.budget import Digesting, Ledger, Limits
+from graph.types import Artifact, ArtifactStatus, Capsule, Event, ExecutionResult, Rejection, RunStatus, Usage
+
+Guard = Callable[[str], Rejection | None]
+"""Reads a delegation's whole blob; says no with a reason, or nothing."""
+
+
+class ExecutionBackend(Protocol):
+    """Runs artifacts. Raises BackendUnavailable when it can't be reached; failing code is an ExecutionResult."""
+
+    def submit(self, artifact: Artifact, idempotency_token: str) -> str:
+        """Start the artifact and return its run id. One token is started once, also after a crash of the caller."""
+
+    def poll(self, run_id: str) -> RunStatus | ExecutionResult: ...
+
+    def cancel(self, run_id: str) -> None:
+        """End the run; a finished run stays as it is. The next poll returns its result."""
+
+
+class ArtifactStore(Protocol):
+    """The folders that delegations leave."""
+
+    def folder(self, artifact_id: str) -> str: ...
+
+    def write(self, artifact: Artifact) -> str:
+        """Write code and notebook; return the code's key. Writing the same artifact again changes nothing."""
+
+    def result(self, artifact_id: str) -> ExecutionResult | None: ...
+
+    def text(self, artifact_id: str) -> Iterator[str]:
+        """The full output in pieces: stdout, then stderr when the code failed."""
+
+    def size(self, artifact_id: str) -> int:
+        """Characters (at most; bytes on disk) that `text` yields."""
+
+    def write_digest(self, artifact_id: str, digest: str) -> None: ...
+
+
+class Records(Protocol):
+    """What is written down about a run for people who ask later. Every method is idempotent by its ids."""
+
+    def register(self, artifact: Artifact, code_key: str) -> None: ...
+
+    def advance(self, artifact_id: str, status: ArtifactStatus, metadata: Mapping[str, Any] | None = None) -> None: ...
+
+    def telemetry(self, callback_name: str, **fields: Any) -> None:
+        """One row; `fields` are columns of adk_telemetry, and `payload` a mapping that becomes payload_json."""
+
+
+class Prompts(Protocol):
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str: ...
+
+    def chunk(self, instruction: str, part: int, parts: int) -> str: ...
+
+    def reduce(self, instruction: str, parts: int) -> str: ...
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    def monotonic(self) -> float:
+        return monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A chat model and what its tokens cost (US dollars per million)."""
+
+    chat: BaseChatModel
+    name: str
+    input_price: float = 0.0
+    output_price: float = 0.0
+
+    def priced(self, input_tokens: int, output_tokens: int) -> Usage:
+        cost = (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
+        return Usage(input_tokens, output_tokens, cost, calls=1)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One request's live things. `deadline` is on the clock's monotonic scale."""
+
+    base_model: Model
+    sub_model: Model
+    prompts: Prompts
+    tools: Mapping[str, BaseTool]
+    guards: Sequence[Guard]
+    backend: ExecutionBackend
+    artifacts: ArtifactStore
+    records: Records
+    ledger: Ledger
+    limits: Limits = field(default_factory=Limits)
+    digesting: Digesting = field(default_factory=Digesting)
+    clock: Clock = field(default_factory=SystemClock)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    deadline: float | None = None
+    thread_id: str = ""
+    emit: Callable[[Event], None] = lambda event: None

@@ -1,0 +1,38 @@
+"""What can go wrong in the machine itself. Code that fails is a result, not one of these.
+
+AgentError                  anything below; its text names what to change
+├── ModelUnavailable        no configured model answered
+├── BackendUnavailable      a run can't be started, reached or stopped
+├── UnknownOutcome          a run may or may not have been started: ask again with the same token
+├── BudgetExceeded          a reservation did not fit the ledger
+├── Cancelled               the request was cancelled while something was waited for
+└── InvalidRequest          the request itself can't be served
+"""
+
+
+class AgentError(Exception):
+    """Base of all."""
+
+
+class ModelUnavailable(AgentError):
+    pass
+
+
+class BackendUnavailable(AgentError):
+    pass
+
+
+class UnknownOutcome(BackendUnavailable):
+    pass
+
+
+class BudgetExceeded(AgentError):
+    pass
+
+
+class Cancelled(AgentError):
+    pass
+
+
+class InvalidRequest(AgentError):
+    pass

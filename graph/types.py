@@ -1,0 +1,237 @@
+"""The words of the machine: what is delegated, what came of it, what happened on the way and how a turn ended.
+
+Everything here is a frozen dataclass or a Literal, so that it can be checkpointed, compared and sent between threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Stage = Literal["delegated", "executed", "processed"]
+ArtifactStatus = Literal["pending", "executing", "completed", "failed", "consumed"]
+RunStatus = Literal["queued", "running"]
+ResultStatus = Literal["success", "failed"]
+ModelRole = Literal["base", "sub"]
+
+End = Literal[
+    "answer",
+    "exit_loop",
+    "job_started",
+    "run_running",
+    "max_iterations",
+    "time",
+    "budget",
+    "stagnation",
+    "repairs",
+    "cancelled",
+    "error",
+]
+"""Why a turn ended. Down to `run_running` the ends are in good order; the rest are forced."""
+
+ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
+
+DELEGATE = "delegate_code_results"
+EXIT_LOOP = "exit_loop"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One delegation, ready to run. `path` is its folder; `code.py` in it is what runs."""
+
+    artifact_id: str
+    thread_id: str
+    invocation_id: str
+    iteration: int
+    code: str
+    instruction: str | None
+    path: str
+
+
+@dataclass(frozen=True)
+class ExecutionResult:
+    """What a run left: the content of `result.json`.
+
+    `stdout` and `stderr` are capped (head and tail); the full text lies beside the artifact. Times are ISO 8601 in UTC.
+    `output` is the value of the code's `result` (else `output`) as JSON text.
+    """
+
+    status: ResultStatus
+    artifact_path: str
+    run_id: str
+    iteration: int
+    start_time: str
+    end_time: str
+    duration_seconds: float
+    stdout: str = ""
+    stderr: str = ""
+    output: str | None = None
+    error: str | None = None
+    error_trace: str | None = None
+    timed_out: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a delegation was not run, said so that the model can act on it."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """Where one delegation stands. Kept in the thread's state: handles and previews only, never data."""
+
+    call_id: str
+    artifact_id: str
+    iteration: int
+    stage: Stage
+    status: ArtifactStatus
+    instruction: str | None = None
+    code_hash: str = ""
+    outcome_hash: str = ""
+    run_id: str | None = None
+    started_at: float = 0.0
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What model calls cost: tokens as the provider counts them, US dollars by the configured prices."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost_usd + other.cost_usd,
+            self.calls + other.calls,
+        )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request on a thread. `started_at` is seconds since the epoch; `rounds` counts the analyst's replies."""
+
+    request_id: str
+    user_id: str
+    started_at: float
+    rounds: int = 0
+    repairs: int = 0
+    delegations: int = 0
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
+class Capsule:
+    """What the analyst carries instead of history. Each list keeps its newest entries only."""
+
+    intent: str = ""
+    constraints: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    open_questions: tuple[str, ...] = ()
+    artifact_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConversationResult:
+    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included."""
+
+    response_text: str
+    status: ConversationStatus
+    fatal_error_msg: str | None
+    delegation_count: int
+    end: End
+    thread_id: str
+    request_id: str
+    missing: str | None = None
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    artifact_ids: tuple[str, ...] = ()
+
+
+# What happens during a turn, in the order in which a reader sees it.
+
+
+@dataclass(frozen=True)
+class TurnStarted:
+    thread_id: str
+    request_id: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of the analyst's reply, as it is written."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CallStarted:
+    """The analyst called a tool. `arguments` are the call's, whole."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StageReached:
+    """A delegation entered a stage or changed its status there. `detail`: the rejection's reason or the error."""
+
+    call_id: str
+    artifact_id: str
+    iteration: int
+    stage: Stage
+    status: ArtifactStatus
+    detail: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ChunkRead:
+    """The sub-model has read `done` of `total` chunks of a long output."""
+
+    call_id: str
+    artifact_id: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class CallAnswered:
+    call_id: str
+    name: str
+    ok: bool
+    content: str
+
+
+@dataclass(frozen=True)
+class ModelCalled:
+    role: ModelRole
+    model: str
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    result: ConversationResult
+
+
+Event = TurnStarted | Token | CallStarted | StageReached | ChunkRead | CallAnswered | ModelCalled | TurnEnded
+
+CHECKPOINTED = (Delegation, Turn, Usage, Capsule)
+"""The types of ours that appear in a thread's state: what a strict serializer has to allow."""
