@@ -1,0 +1,1 @@
+"""A stand-in Databricks workspace on loopback, for the real client libraries."""
