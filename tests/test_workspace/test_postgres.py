@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -17,7 +18,8 @@ pytestmark = pytest.mark.skipif(binaries() is None, reason="no PostgreSQL binari
 ORPHAN = """
 import os
 from tests.workspace.postgres import Postgres
-print(Postgres().host, flush=True)
+server = Postgres()
+print(server.host, server.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
 
@@ -42,8 +44,9 @@ def test_a_rotated_password_shuts_out_the_old_one() -> None:
 def test_it_dies_with_a_killed_parent() -> None:
     done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    directory = Path(done.stdout.strip())
+    directory, pid = done.stdout.split()
     deadline = time.monotonic() + 10
-    while directory.exists() and time.monotonic() < deadline:
+    while (Path(directory).exists() or psutil.pid_exists(int(pid))) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not directory.exists()
+    assert not Path(directory).exists()
+    assert not psutil.pid_exists(int(pid))

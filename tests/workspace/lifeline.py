@@ -8,7 +8,7 @@ from pathlib import Path
 _WATCH = """
 trap '' INT TERM HUP
 read -r word && exit 0
-kill -"$1" -- "$2" 2>/dev/null
+kill -s "$1" -- "$2" 2>/dev/null
 [ -z "$3" ] || { sleep 0.2; rm -rf -- "$3"; sleep 0.5; rm -rf -- "$3"; }
 """
 

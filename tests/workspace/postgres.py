@@ -110,6 +110,11 @@ class Postgres:
         """The directory of the unix socket: libpq takes it as a host."""
         return str(self._root)
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._server.pid
+
     def dsn(
         self,
         *,
