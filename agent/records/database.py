@@ -1,0 +1,102 @@
+"""One SQLite file in WAL mode: one writer at a time, readers in any process, safe to use from every thread."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.records.ddl import create_index, create_table
+from agent.records.tables import LOCAL_TABLES, Table
+from graph.errors import AgentError
+
+Row = TypeVar("Row")
+
+BUSY_SECONDS = 10.0
+
+
+class RecordsUnavailable(AgentError):
+    """The records file can't be opened or written."""
+
+
+class Database:
+    """`synchronous=NORMAL`: a killed process loses nothing it committed, a power cut may lose the last moments."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection = connect(path)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start, so that what it reads stays true until it commits."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def rows(self, table: Table, where: str, values: Sequence[Any], row: type[Row]) -> list[Row]:
+        """Rows of the table as its dataclass; `where` is everything after FROM."""
+        names = ", ".join(column.name for column in table.columns)
+        with self._lock:
+            found = self._connection.execute(f"SELECT {names} FROM {table.name} {where}", values).fetchall()  # noqa: S608
+        return [row(*read(table, values)) for values in found]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        prepare(connection)
+    except (sqlite3.Error, OSError) as error:
+        raise RecordsUnavailable(
+            f"The records file {path} can't be used: {error}. Move it away or choose another home."
+        ) from error
+    return connection
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    for table in LOCAL_TABLES:
+        connection.execute(create_table(table, "sqlite"))
+        if index := create_index(table):
+            connection.execute(index)
+
+
+def insert(table: Table) -> str:
+    """An INSERT of a whole row that leaves a row with the same key alone."""
+    names = [column.name for column in table.columns]
+    marks = ", ".join("?" for _ in names)
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+def stored(value: Any) -> Any:
+    """A row's value as SQLite keeps it: times are ISO 8601 texts in UTC, which sort as they should."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+
+
+def read(table: Table, values: Sequence[Any]) -> list[Any]:
+    return [
+        READERS.get(column.kind, same)(value) if value is not None else None
+        for column, value in zip(table.columns, values, strict=True)
+    ]
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+READERS: Mapping[str, Callable[[Any], Any]] = {"timestamp": datetime.fromisoformat, "boolean": bool}

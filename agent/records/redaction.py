@@ -1,0 +1,57 @@
+"""What must not be written down: values of secret-sounding keys, and texts that look like credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+REDACTED = "[redacted]"
+
+SENSITIVE = (
+    r"token|password|passwd|pwd|secret|api_?key|authorization|credentials?|private_?key|access_?key|cookie|passphrase"
+)
+SENSITIVE_KEY = re.compile(rf"(?:^|_)(?:{SENSITIVE})$")
+CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+CREDENTIALS = (
+    re.compile(r"\bdapi[0-9a-fA-F]{8,}(?:-\d+)?"),
+    re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"),
+    re.compile(r"(?i)(?<=bearer )[A-Za-z0-9._~+/-]{6,}=*"),
+    re.compile(r"(?i)(?<=basic )[A-Za-z0-9+/]{12,}=*"),
+    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{16,}"),
+    re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    re.compile(r"(?<=://)[^\s/:@]{1,100}:[^\s/@]{1,200}(?=@)"),
+)
+QUOTED = re.compile(rf"(?i)(\b[\w-]{{0,40}}(?:{SENSITIVE})[\"']?\s{{0,4}}[:=]\s{{0,4}})([\"'])([^\"'\n]{{4,}}?)\2")
+PLAIN = re.compile(
+    r"(?i)(\b(?:token|password|passwd|pwd|secret|api_?key|access_token)=)([^\s&\"'(),;.\[{]{4,})(?![\w(.\[])"
+)
+
+
+def redact(value: Any) -> Any:
+    """The value with secrets replaced, at any depth. Mappings and sequences come back as dict and list."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, Mapping):
+        return {str(key): redacted_entry(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact(item) for item in value]
+    return value
+
+
+def redacted_entry(key: str, value: Any) -> Any:
+    return REDACTED if value is not None and is_secret_key(key) else redact(value)
+
+
+def is_secret_key(key: str) -> bool:
+    """`access_token`, `apiKey` and `DB-PASSWORD` are secret; `input_tokens` and `token_count` are not."""
+    return SENSITIVE_KEY.search(CAMEL.sub("_", key).replace("-", "_").lower()) is not None
+
+
+def redact_text(text: str) -> str:
+    for pattern in CREDENTIALS:
+        text = pattern.sub(REDACTED, text)
+    text = QUOTED.sub(rf"\1\2{REDACTED}\2", text)
+    return PLAIN.sub(rf"\1{REDACTED}", text)

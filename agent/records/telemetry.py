@@ -1,0 +1,93 @@
+"""Telemetry: what happened, one row each, gathered and written in batches so that a turn does not wait for it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from agent.records.database import Database, insert, stored
+from agent.records.payload import to_json
+from agent.records.redaction import redact_text
+from agent.records.tables import ADK_TELEMETRY, columns_of
+
+LINGER_SECONDS = 0.2
+BATCH_ROWS = 200
+
+log = logging.getLogger(__name__)
+
+COLUMNS = tuple(column.name for column in columns_of(ADK_TELEMETRY.row))
+FIELDS = frozenset(COLUMNS) - {"callback_name", "payload_json", "created_time"} | {"payload"}
+
+
+class TelemetryLog:
+    """Rows reach the file after at most LINGER_SECONDS, and on `flush` at once."""
+
+    def __init__(self, database: Database, app_name: str, max_payload_chars: int) -> None:
+        self._database = database
+        self._app_name = app_name
+        self._max_chars = max_payload_chars
+        self._waiting: list[tuple[Any, ...]] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def add(self, callback_name: str, fields: Mapping[str, Any]) -> None:
+        """Raises ValueError for a field that is no column."""
+        row = self._row(callback_name, fields)
+        with self._lock:
+            self._waiting.append(row)
+            full = len(self._waiting) >= BATCH_ROWS
+            if self._writer is None and not self._closed.is_set():
+                self._writer = threading.Thread(target=self._write_on, name="telemetry", daemon=True)
+                self._writer.start()
+        self._wake.set()
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Rows that the file refuses are counted in the log: telemetry never ends a turn."""
+        with self._writing:
+            with self._lock:
+                rows, self._waiting = self._waiting, []
+            if not rows:
+                return
+            try:
+                with self._database.write() as connection:
+                    connection.executemany(insert(ADK_TELEMETRY), rows)
+            except sqlite3.Error as error:
+                log.error("telemetry lost", extra={"rows": len(rows), "reason": str(error)})
+
+    def close(self) -> None:
+        self._closed.set()
+        self._wake.set()
+        if self._writer is not None:
+            self._writer.join()
+        self.flush()
+
+    def _write_on(self) -> None:
+        while not self._closed.is_set():
+            self._wake.wait()
+            self._closed.wait(LINGER_SECONDS)
+            self._wake.clear()
+            self.flush()
+
+    def _row(self, callback_name: str, fields: Mapping[str, Any]) -> tuple[Any, ...]:
+        if unknown := sorted(fields.keys() - FIELDS):
+            raise ValueError(f"adk_telemetry has no column {', '.join(unknown)}; there are {', '.join(sorted(FIELDS))}")
+        now = datetime.now(UTC)
+        given: dict[str, Any] = {"telemetry_id": uuid4().hex, "ts": now, "app_name": self._app_name, **fields}
+        given |= {"callback_name": callback_name, "created_time": now, "payload_json": self._payload(fields)}
+        if reason := given.get("blocked_reason"):
+            given["blocked_reason"] = redact_text(reason)
+        return tuple(stored(given.get(name)) for name in COLUMNS)
+
+    def _payload(self, fields: Mapping[str, Any]) -> str | None:
+        payload = fields.get("payload")
+        return None if payload is None else to_json(payload, self._max_chars)

@@ -1,0 +1,65 @@
+"""Which turns run now, in which process, so that another process can ask one to stop."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.records.database import Database, stored
+from agent.records.tables import RUNNING_TURNS, TurnRow
+
+
+class RunningTurns:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def started(self, thread_id: str, request_id: str) -> None:
+        """Started again, a request is no longer asked to stop."""
+        row = (thread_id, request_id, os.getpid(), process_started(os.getpid()), stored(datetime.now(UTC)), None)
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO running_turns VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def ended(self, thread_id: str, request_id: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "DELETE FROM running_turns WHERE thread_id = ? AND request_id = ?", (thread_id, request_id)
+            )
+
+    def running(self, thread_id: str) -> list[TurnRow]:
+        """Turns of living processes only: one that was killed left its row behind."""
+        rows = self._database.rows(RUNNING_TURNS, "WHERE thread_id = ?", (thread_id,), TurnRow)
+        return [row for row in rows if process_started(row.pid) == row.process_started]
+
+    def request_cancel(self, thread_id: str) -> bool:
+        turns = self.running(thread_id)
+        with self._database.write() as connection:
+            for turn in turns:
+                connection.execute(
+                    "UPDATE running_turns SET cancel_time = ? WHERE thread_id = ? AND request_id = ?",
+                    (stored(datetime.now(UTC)), thread_id, turn.request_id),
+                )
+        return bool(turns)
+
+    def cancel_requested(self, thread_id: str, request_id: str) -> bool:
+        where = "WHERE thread_id = ? AND request_id = ? AND cancel_time IS NOT NULL"
+        return bool(self._database.rows(RUNNING_TURNS, where, (thread_id, request_id), TurnRow))
+
+
+def process_started(pid: int) -> str:
+    """What tells a process from a later one with the same id; empty when there is none."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.exists():
+        fields = stat.read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
+    return "unknown" if signalable(pid) else ""
+
+
+def signalable(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
