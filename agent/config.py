@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from graph.budget import Digesting, Limits
+from graph.budget import Digesting, Limits, Memory
 
 
 class Section(BaseModel):
@@ -91,6 +91,7 @@ class Settings(Section):
     sub_model: ModelSettings | None = None
     limits: Limits = Limits()
     digesting: Digesting = Digesting()
+    memory: Memory = Memory()
     checkpointer: CheckpointerSettings = CheckpointerSettings()
     data: DataSettings = DataSettings()
     execution: ExecutionSettings = ExecutionSettings()

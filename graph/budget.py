@@ -31,6 +31,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What the analyst is shown of the thread. `window_chars` bounds the messages, the capsule carries the rest."""
+
+    window_chars: int = 60_000
+    capsule_entries: int = 20
+
+
+@dataclass(frozen=True)
 class Digesting:
     """How outputs are read. Sizes are characters; an output is short when it fits `short_chars` and the previews."""
 

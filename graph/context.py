@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from graph.budget import Digesting, Ledger, Limits
+from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.types import Artifact, ArtifactStatus, Capsule, Event, ExecutionResult, Rejection, RunStatus, Usage
 
 Guard = Callable[[str], Rejection | None]
@@ -74,6 +74,8 @@ class Clock(Protocol):
 
     def now(self) -> datetime: ...
 
+    def sleep(self, seconds: float) -> None: ...
+
 
 class SystemClock:
     def monotonic(self) -> float:
@@ -82,12 +84,15 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def sleep(self, seconds: float) -> None:
+        sleep(seconds)
+
 
 @dataclass(frozen=True)
 class Model:
-    """A chat model and what its tokens cost (US dollars per million)."""
+    """A chat model and what its tokens cost (US dollars per million). The base model's tools are already bound."""
 
-    chat: BaseChatModel
+    chat: Runnable[Any, Any]
     name: str
     input_price: float = 0.0
     output_price: float = 0.0
@@ -112,8 +117,11 @@ class RunContext:
     ledger: Ledger
     limits: Limits = field(default_factory=Limits)
     digesting: Digesting = field(default_factory=Digesting)
+    memory: Memory = field(default_factory=Memory)
     clock: Clock = field(default_factory=SystemClock)
     cancelled: threading.Event = field(default_factory=threading.Event)
     deadline: float | None = None
     thread_id: str = ""
+    scoped: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""
     emit: Callable[[Event], None] = lambda event: None

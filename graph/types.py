@@ -90,6 +90,8 @@ class Delegation:
 
     call_id: str
     artifact_id: str
+    request_id: str
+    round: int
     iteration: int
     stage: Stage
     status: ArtifactStatus
@@ -99,6 +101,10 @@ class Delegation:
     run_id: str | None = None
     started_at: float = 0.0
     summary: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.stage == "executed" and self.status == "executing"
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,11 @@ class Usage:
 
 @dataclass(frozen=True)
 class Turn:
-    """One request on a thread. `started_at` is seconds since the epoch; `rounds` counts the analyst's replies."""
+    """One request on a thread. `started_at` is seconds since the epoch.
+
+    `rounds` counts the analyst's replies that called tools, `repairs` the malformed ones in a row. `end` is None while
+    the turn goes on; `missing` says what a forced end left undone.
+    """
 
     request_id: str
     user_id: str
@@ -129,7 +139,10 @@ class Turn:
     rounds: int = 0
     repairs: int = 0
     delegations: int = 0
+    artifact_ids: tuple[str, ...] = ()
     usage: Usage = Usage()
+    end: End | None = None
+    missing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -233,5 +246,5 @@ class TurnEnded:
 
 Event = TurnStarted | Token | CallStarted | StageReached | ChunkRead | CallAnswered | ModelCalled | TurnEnded
 
-CHECKPOINTED = (Delegation, Turn, Usage, Capsule)
+CHECKPOINTED = (Artifact, Delegation, Turn, Usage, Capsule)
 """The types of ours that appear in a thread's state: what a strict serializer has to allow."""

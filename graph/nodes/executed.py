@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
+from langgraph.runtime import Runtime
+
+from graph.context import RunContext
+from graph.errors import BackendUnavailable
+from graph.nodes.delegated import announce, token_of
+from graph.state import DelegationState
+from graph.types import ArtifactStatus, CallAnswered, Delegation, ExecutionResult
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
+"""Seconds between two looks at a run: doubling from the first to the longest, so that short runs cost no waiting."""
+CANCEL_SECONDS = 15.0
+
+
+def executed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Start the artifact, or look again at one already started."""
+    ctx = runtime.context
+    delegation = started(ctx, state)
+    result = awaited(ctx, delegation, late=state.get("late", False))
+    if result is None:
+        return put_off(ctx, state, delegation)
+    return finished(ctx, delegation, result)
+
+
+def started(ctx: RunContext, state: DelegationState) -> Delegation:
+    """The delegation with its run. Submitting again with the same token finds the same run."""
+    delegation = state["delegation"]
+    if delegation.run_id is not None:
+        return delegation
+    artifact = state["artifact"]
+    run_id = ctx.backend.submit(artifact, token_of(state, artifact.code))
+    began = ctx.clock.now().timestamp()
+    delegation = replace(delegation, stage="executed", status="executing", run_id=run_id, started_at=began)
+    ctx.records.advance(delegation.artifact_id, "executing", {"run_id": run_id})
+    announce(ctx, delegation)
+    return delegation
+
+
+def awaited(ctx: RunContext, delegation: Delegation, late: bool) -> ExecutionResult | None:
+    """The run's result; None when it outlives the deadline. A late run is looked at once, not waited for."""
+    assert delegation.run_id is not None
+    pause = FIRST_PAUSE
+    while True:
+        if ctx.cancelled.is_set():
+            return stopped(ctx, delegation.run_id)
+        outcome = ctx.backend.poll(delegation.run_id)
+        if isinstance(outcome, ExecutionResult):
+            return outcome
+        if late or (ctx.deadline is not None and ctx.clock.monotonic() >= ctx.deadline):
+            return None
+        ctx.cancelled.wait(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def stopped(ctx: RunContext, run_id: str) -> ExecutionResult:
+    """End a run because the request was cancelled, and take what it left."""
+    ctx.backend.cancel(run_id)
+    until = ctx.clock.monotonic() + CANCEL_SECONDS
+    while ctx.clock.monotonic() < until:
+        outcome = ctx.backend.poll(run_id)
+        if isinstance(outcome, ExecutionResult):
+            return outcome
+        ctx.clock.sleep(0.02)
+    raise BackendUnavailable(f"run {run_id} was told to end and still runs after {CANCEL_SECONDS:.0f} s")
+
+
+def put_off(ctx: RunContext, state: DelegationState, delegation: Delegation) -> dict[str, Any]:
+    """Answer the call now; the next turn looks at the run again."""
+    seconds = ctx.clock.now().timestamp() - delegation.started_at
+    text = f"run {delegation.run_id} is running ({delegation.artifact_id}, for {seconds:.0f} s so far)"
+    announce(ctx, delegation, text)
+    return {"delegations": {delegation.artifact_id: delegation}, "messages": [told(ctx, state, text, True)]}
+
+
+def told(ctx: RunContext, state: DelegationState, text: str, ok: bool) -> AnyMessage:
+    """The answer to the delegation's call; a message of its own when the call was answered in an earlier turn."""
+    if state.get("late"):
+        return HumanMessage(f"[{text}]", name="executor")
+    call = state["call"]
+    ctx.emit(CallAnswered(call["id"] or "", call["name"], ok, text))
+    return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="success" if ok else "error")
+
+
+def finished(ctx: RunContext, delegation: Delegation, result: ExecutionResult) -> dict[str, Any]:
+    status: ArtifactStatus = "completed" if result.status == "success" else "failed"
+    outcome = "\x00".join((result.status, result.stdout, result.stderr, result.output or "", result.error or ""))
+    mark = sha256(outcome.encode(errors="surrogatepass")).hexdigest()[:16]
+    delegation = replace(delegation, stage="executed", status=status, outcome_hash=mark)
+    metadata = {"duration_seconds": result.duration_seconds, "timed_out": result.timed_out, "error": result.error}
+    ctx.records.advance(delegation.artifact_id, delegation.status, metadata)
+    announce(ctx, delegation, result.error)
+    return {"delegation": delegation, "delegations": {delegation.artifact_id: delegation}}

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import ToolCall, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
+
+from graph.context import RunContext
+from graph.state import CallState
+from graph.types import CallAnswered
+
+ANSWER_CHARS = 20_000
+
+
+def tools(state: CallState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Answer one tool call that is no delegation."""
+    ctx, call = runtime.context, state["call"]
+    ctx.records.telemetry("before_tool", tool_name=call["name"], function_call_id=call["id"], payload=call["args"])
+    message = answer(ctx, call, get_config())
+    ok = message.status != "error"
+    ctx.emit(CallAnswered(call["id"] or "", call["name"], ok, message.text))
+    callback = "after_tool" if ok else "on_tool_error"
+    payload = {"answer": message.text[:2_000]}
+    ctx.records.telemetry(callback, tool_name=call["name"], function_call_id=call["id"], payload=payload)
+    return {"messages": [message]}
+
+
+def answer(ctx: RunContext, call: ToolCall, config: RunnableConfig) -> ToolMessage:
+    """The tool's message. A tool is an edge to the outside: whatever it raises becomes an answer the model can read."""
+    if ctx.cancelled.is_set():
+        return error_message(call, "The request was cancelled before this call was made.")
+    try:
+        message: ToolMessage = ctx.tools[call["name"]].invoke({**call, "type": "tool_call"}, config)
+    except GraphBubbleUp:
+        raise
+    except Exception as error:  # noqa: BLE001
+        return error_message(call, f"{call['name']} failed: {type(error).__name__}: {error}")
+    if isinstance(message.content, str) and len(message.content) > ANSWER_CHARS:
+        message.content = f"{message.content[:ANSWER_CHARS]}\n... ({len(message.content):,} characters, cut) ..."
+    return message
+
+
+def error_message(call: ToolCall, text: str) -> ToolMessage:
+    return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="error")

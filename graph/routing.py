@@ -1,0 +1,45 @@
+"""Where the machine goes next. Each function reads the state and names the next nodes, nothing else."""
+
+from __future__ import annotations
+
+from langchain_core.messages import AIMessage
+from langgraph.graph import END
+from langgraph.types import Send
+
+from graph.state import AgentState, DelegationState
+from graph.types import DELEGATE
+
+
+def after_entry(state: AgentState) -> list[Send] | str:
+    """Look first at the runs that outlived an earlier turn, all at once; else on to the analyst."""
+    late = [d for d in state.get("delegations", {}).values() if d.running]
+    sends = [Send("delegation", {"delegation": d, "turn": state["turn"], "late": True}) for d in late]
+    return sends or "analyst"
+
+
+def after_analyst(state: AgentState) -> list[Send] | str:
+    """All calls of the reply at the same time; back to the analyst when none was well-formed; or the end."""
+    if state["turn"].end is not None:
+        return END
+    reply = next(message for message in reversed(state["messages"]) if isinstance(message, AIMessage))
+    before = state.get("iteration", 0) - sum(call["name"] == DELEGATE for call in reply.tool_calls)
+    sends = []
+    for call in reply.tool_calls:
+        if call["name"] == DELEGATE:
+            before += 1
+            sends.append(Send("delegation", {"call": call, "turn": state["turn"], "iteration": before}))
+        else:
+            sends.append(Send("tools", {"call": call}))
+    return sends or "analyst"
+
+
+def first_stage(state: DelegationState) -> str:
+    return "executed" if state.get("late") else "delegated"
+
+
+def after_delegated(state: DelegationState) -> str:
+    return END if state["delegation"].status == "failed" else "executed"
+
+
+def after_executed(state: DelegationState) -> str:
+    return END if state["delegations"][state["delegation"].artifact_id].running else "processed"
