@@ -74,7 +74,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class TurnRow:
-    """A turn that runs now, in which process, and when it was asked to stop. About this machine only, so never synced."""
+    """A turn that runs now, in which process, and when it was asked to stop. About this machine, so never synced."""
 
     thread_id: str
     request_id: str
