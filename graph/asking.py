@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from graph.context import Model, RunContext
 from graph.errors import Cancelled, ModelUnavailable
@@ -41,9 +44,36 @@ def streamed(ctx: RunContext, model: Model, messages: Sequence[BaseMessage]) -> 
         pieces.append(piece)
     if not pieces:
         raise ModelUnavailable(f"{model.name} sent an empty reply")
-    reply = message_chunk_to_message(add_ai_message_chunks(pieces[0], *pieces[1:]))
+    return joined(pieces)
+
+
+def joined(pieces: Sequence[AIMessageChunk]) -> AIMessage:
+    """The whole reply. LangChain repairs broken arguments of a streamed call by guessing where they would have ended;
+    code that was cut off must not run, so they are read again, strictly.
+    """
+    whole = add_ai_message_chunks(pieces[0], *pieces[1:])
+    reply = message_chunk_to_message(whole)
     assert isinstance(reply, AIMessage)
+    if whole.tool_call_chunks:
+        reply.tool_calls, reply.invalid_tool_calls = [], []
+    for chunk in whole.tool_call_chunks:
+        name, text, call_id = chunk["name"] or "", chunk["args"] or "", chunk["id"]
+        arguments = as_object(text)
+        if arguments is not None and name:
+            reply.tool_calls.append(tool_call(name=name, args=arguments, id=call_id))
+        else:
+            error = "The arguments are not a whole JSON object."
+            reply.invalid_tool_calls.append(invalid_tool_call(name=name, args=text, id=call_id, error=error))
     return reply
+
+
+def as_object(text: str) -> dict[str, Any] | None:
+    """A call's arguments; no text at all is a call without arguments."""
+    try:
+        value = json.loads(text.strip() or "{}")
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def counted(reply: AIMessage, size: int) -> tuple[int, int]:

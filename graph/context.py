@@ -104,7 +104,10 @@ class Model:
 
 @dataclass(frozen=True)
 class RunContext:
-    """One request's live things. `deadline` is on the clock's monotonic scale."""
+    """One request's live things.
+
+    On the clock's monotonic scale, `deadline` is when it stops waiting for runs and `until` when the turn ends.
+    """
 
     base_model: Model
     sub_model: Model
@@ -121,6 +124,7 @@ class RunContext:
     clock: Clock = field(default_factory=SystemClock)
     cancelled: threading.Event = field(default_factory=threading.Event)
     deadline: float | None = None
+    until: float | None = None
     thread_id: str = ""
     scoped: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""

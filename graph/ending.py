@@ -39,7 +39,7 @@ def forced_end(state: AgentState, ctx: RunContext) -> tuple[End, str] | None:
     turn, limits = state["turn"], ctx.limits
     if turn.repairs > limits.max_repairs:
         return "repairs", ""
-    if limits.max_seconds is not None and ctx.clock.now().timestamp() - turn.started_at > limits.max_seconds:
+    if ctx.until is not None and ctx.clock.monotonic() >= ctx.until:
         return "time", ""
     if reason := ctx.ledger.exceeded():
         return "budget", reason
@@ -93,7 +93,9 @@ def concluded(
     if end == "budget" and said:
         missing = f"{missing}: {said}"
     text = reply.text if reply is not None else words(end, said, missing, messages, delegations)
-    turn = replace(state["turn"], end=end, missing=missing, usage=ctx.ledger.spent)
+    turn = state["turn"]
+    ran = tuple(d.artifact_id for d in delegations.values() if d.request_id == turn.request_id and d.run_id)
+    turn = replace(turn, end=end, missing=missing, usage=ctx.ledger.spent, artifact_ids=ran)
     message = reply if reply is not None else AIMessage(text)
     message.response_metadata["request_id"] = turn.request_id
     message.response_metadata["end"] = end

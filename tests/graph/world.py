@@ -1,0 +1,245 @@
+"""A world in memory for the machine: no files, no processes, no network. Code is a key into `runs`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import StructuredTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from agent.scripted import ScriptedModel
+from graph.blob import BlobError, parse_blob
+from graph.budget import Digesting, Ledger, Limits, Memory
+from graph.builder import build_graph
+from graph.context import Model, RunContext, SystemClock
+from graph.errors import BackendUnavailable
+from graph.types import (
+    CHECKPOINTED,
+    Artifact,
+    ArtifactStatus,
+    Capsule,
+    Event,
+    ExecutionResult,
+    Rejection,
+    RunStatus,
+    StageReached,
+    Turn,
+)
+
+
+def ran(stdout: str = "", *, status: str = "success", **fields: Any) -> ExecutionResult:
+    start = "2026-01-01T00:00:00+00:00"
+    return ExecutionResult(
+        status=status, artifact_path="", run_id="", iteration=0, start_time=start, end_time=start,
+        duration_seconds=0.1, stdout=stdout, **fields,
+    )  # fmt: skip
+
+
+def failed(error: str, trace: str = "") -> ExecutionResult:
+    return ran(status="failed", error=error, error_trace=trace)
+
+
+Run = ExecutionResult | Callable[[], "ExecutionResult | None"]
+
+
+@dataclass
+class Runs:
+    """A backend: `runs` says what each code does. A function is called at each look; None means that it still runs."""
+
+    runs: Mapping[str, Run]
+    artifacts: Artifacts
+    started: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    by_token: dict[str, Artifact] = field(default_factory=dict)
+    unreachable: int = 0
+
+    def submit(self, artifact: Artifact, idempotency_token: str) -> str:
+        if self.unreachable:
+            self.unreachable -= 1
+            raise BackendUnavailable("the cluster is away")
+        if idempotency_token not in self.by_token:
+            self.by_token[idempotency_token] = artifact
+            self.started.append(artifact.code)
+        return f"run_{artifact.artifact_id[4:]}"
+
+    def poll(self, run_id: str) -> RunStatus | ExecutionResult:
+        artifact = next(a for a in self.by_token.values() if a.artifact_id[4:] == run_id[4:])
+        if run_id in self.cancelled:
+            return self.left(artifact, failed("cancelled"))
+        run = self.runs[artifact.code.strip()]
+        outcome = run() if callable(run) else run
+        return "running" if outcome is None else self.left(artifact, outcome)
+
+    def left(self, artifact: Artifact, result: ExecutionResult) -> ExecutionResult:
+        result = replace(result, iteration=artifact.iteration)
+        self.artifacts.results[artifact.artifact_id] = result
+        return result
+
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
+
+
+@dataclass
+class Artifacts:
+    written: dict[str, Artifact] = field(default_factory=dict)
+    results: dict[str, ExecutionResult] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def folder(self, artifact_id: str) -> str:
+        return f"memory/{artifact_id}"
+
+    def write(self, artifact: Artifact) -> str:
+        self.written[artifact.artifact_id] = artifact
+        return f"{artifact.artifact_id}/code.py"
+
+    def result(self, artifact_id: str) -> ExecutionResult | None:
+        return self.results.get(artifact_id)
+
+    def text(self, artifact_id: str) -> Iterator[str]:
+        yield self.results[artifact_id].stdout
+
+    def size(self, artifact_id: str) -> int:
+        return len(self.results[artifact_id].stdout)
+
+    def write_digest(self, artifact_id: str, digest: str) -> None:
+        self.digests[artifact_id] = digest
+
+
+@dataclass
+class Records:
+    statuses: dict[str, list[str]] = field(default_factory=dict)
+    rows: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def register(self, artifact: Artifact, code_key: str) -> None:
+        self.statuses.setdefault(artifact.artifact_id, ["pending"])
+
+    def advance(self, artifact_id: str, status: ArtifactStatus, metadata: Mapping[str, Any] | None = None) -> None:
+        if self.statuses[artifact_id][-1] != status:
+            self.statuses[artifact_id].append(status)
+
+    def telemetry(self, callback_name: str, **fields: Any) -> None:
+        self.rows.append((callback_name, fields))
+
+
+class Prompts:
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
+        return f"You are the analyst. {capsule} {dict(scoped)}"
+
+    def chunk(self, instruction: str, part: int, parts: int) -> str:
+        return f"chunk {part} of {parts}: {instruction}"
+
+    def reduce(self, instruction: str, parts: int) -> str:
+        return f"reduce {parts}: {instruction}"
+
+
+def no_drops(blob: str) -> Rejection | None:
+    return Rejection("SAFETY_BLOCK", "DROP TABLE destroys data; write elsewhere") if "DROP TABLE" in blob else None
+
+
+def well_formed(blob: str) -> Rejection | None:
+    try:
+        parse_blob(blob)
+    except BlobError as error:
+        return Rejection(error.code, str(error))
+    return None
+
+
+def declare(name: str, answer: Callable[..., str], *, direct: bool = False) -> StructuredTool:
+    return StructuredTool.from_function(answer, name=name, description=name, return_direct=direct)
+
+
+def delegate_code_results(code: str) -> str:
+    raise AssertionError("the graph runs this, not the tool")
+
+
+def exit_loop() -> str:
+    return "done"
+
+
+BUILT_IN = (declare("delegate_code_results", delegate_code_results), declare("exit_loop", exit_loop, direct=True))
+
+
+def memory_saver() -> InMemorySaver:
+    allowed = [(kind.__module__, kind.__name__) for kind in CHECKPOINTED]
+    return InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=allowed))
+
+
+class World:
+    """One thread of one agent. `events` and `values` hold what happened in all its turns."""
+
+    def __init__(
+        self,
+        model: ScriptedModel,
+        runs: Mapping[str, Run] | None = None,
+        *,
+        sub_model: ScriptedModel | None = None,
+        tools: tuple[StructuredTool, ...] = (),
+        limits: Limits | None = None,
+        digesting: Digesting | None = None,
+        memory: Memory | None = None,
+        saver: BaseCheckpointSaver[Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.sub_model = sub_model or ScriptedModel.by(lambda messages: "nothing")
+        self.artifacts, self.records = Artifacts(), Records()
+        self.backend = Runs(runs or {}, self.artifacts)
+        self.tools = {tool.name: tool for tool in (*BUILT_IN, *tools)}
+        self.limits = limits or Limits()
+        self.digesting, self.memory = digesting or Digesting(), memory or Memory()
+        self.graph = build_graph(saver or memory_saver())
+        self.cancelled = threading.Event()
+        self.events: list[Event] = []
+        self.config: Any = {"configurable": {"thread_id": "t"}, "recursion_limit": 1_000}
+        self.turns = 0
+
+    def context(self, deadline: float | None = None, until: float | None = None) -> RunContext:
+        clock = SystemClock()
+        return RunContext(
+            base_model=Model(self.model.bind_tools(list(self.tools.values())), "scripted", 1.0, 2.0),
+            sub_model=Model(self.sub_model, "reader", 1.0, 2.0),
+            prompts=Prompts(),
+            tools=self.tools,
+            guards=(no_drops, well_formed),
+            backend=self.backend,
+            artifacts=self.artifacts,
+            records=self.records,
+            ledger=Ledger(self.limits),
+            limits=self.limits,
+            digesting=self.digesting,
+            memory=self.memory,
+            cancelled=self.cancelled,
+            deadline=None if deadline is None else clock.monotonic() + deadline,
+            until=None if until is None else clock.monotonic() + until,
+            thread_id="t",
+            emit=self.events.append,
+        )
+
+    def ask(self, question: str, **times: float) -> dict[str, Any]:
+        self.turns += 1
+        given = {"messages": [HumanMessage(question)], "turn": Turn(f"r{self.turns}", "me", 0.0)}
+        return self.invoke(given, **times)
+
+    def resume(self, **times: float) -> dict[str, Any]:
+        return self.invoke(None, **times)
+
+    def invoke(self, given: Any, **times: float) -> dict[str, Any]:
+        values: dict[str, Any] = self.graph.invoke(given, self.config, context=self.context(**times), durability="sync")
+        return values
+
+    def path(self) -> list[str]:
+        """The nodes that ran since the thread began, delegations without their stages."""
+        steps = sorted(self.graph.get_state_history(self.config), key=lambda state: state.metadata["step"])
+        return [task.name for state in steps for task in state.tasks if task.name != "__start__"]
+
+    def stages(self) -> list[tuple[str, str]]:
+        return [(e.stage, e.status) for e in self.events if isinstance(e, StageReached)]
+
+    def shown(self, call: int = -1) -> str:
+        """The last message that the base model saw in a call."""
+        return str(self.model.shown[call][-1].content)
