@@ -40,7 +40,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Digesting:
-    """How outputs are read. Sizes are characters; an output is short when it fits `short_chars` and the previews."""
+    """How outputs are read. Sizes are characters; an output is short when it fits `short_chars` and the previews.
+
+    Chunks are of `chunk_chars`, and larger when there would be more than about `max_chunks`.
+    """
 
     short_chars: int = 6_000
     chunk_chars: int = 12_000

@@ -6,7 +6,6 @@ import contextvars
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
@@ -100,16 +99,15 @@ def digest(
     """Read a long output chunk by chunk, then reduce the notes to one. Says what could not be read."""
     task = instruction or DEFAULT_INSTRUCTION
     sizes = ctx.digesting
-    total = max(1, -(-size // sizes.chunk_chars))
-    parts = list(islice(chunks(pieces, max(sizes.chunk_chars, -(-size // sizes.max_chunks))), sizes.max_chunks + 1))
-    readings = read_all(ctx, parts[: sizes.max_chunks], task, progress)
+    parts = list(chunks(pieces, max(sizes.chunk_chars, -(-size // sizes.max_chunks))))
+    readings = read_all(ctx, parts, task, progress)
     notes = [f"[part {reading.part} of {len(parts)}] {reading.note}" for reading in readings if reading.note]
     missed = [f"part {reading.part}: {reading.trouble}" for reading in readings if reading.trouble]
     text = reduced(ctx, notes, task) if notes else "No part of the output could be read."
-    return "\n\n".join([text, account(len(parts), missed, total)])
+    return "\n\n".join([text, account(len(parts), missed)])
 
 
-def account(parts: int, missed: list[str], total: int) -> str:
+def account(parts: int, missed: list[str]) -> str:
     """How much of the output was read, in words."""
     if not missed:
         return f"(All {parts} parts of the output were read.)"

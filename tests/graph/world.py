@@ -120,8 +120,9 @@ class Records:
         self.statuses.setdefault(artifact.artifact_id, ["pending"])
 
     def advance(self, artifact_id: str, status: ArtifactStatus, metadata: Mapping[str, Any] | None = None) -> None:
-        if self.statuses[artifact_id][-1] != status:
-            self.statuses[artifact_id].append(status)
+        steps = self.statuses.setdefault(artifact_id, [])
+        if steps[-1:] != [status]:
+            steps.append(status)
 
     def telemetry(self, callback_name: str, **fields: Any) -> None:
         self.rows.append((callback_name, fields))
