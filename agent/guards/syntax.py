@@ -1,0 +1,56 @@
+"""The code has to be Python."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+from graph.blob import BlobError, parse_blob
+from graph.types import Rejection
+
+CONTEXT_LINES = 3
+
+
+def check_syntax(text: str) -> Rejection | None:
+    """SYNTAX_ERROR; its details hold `lineno` and `offset` (from 1, after the instruction), `text`, `message`, `context`."""
+    try:
+        code = parse_blob(text).code
+    except BlobError:
+        return None
+    if "\x00" in code:
+        return Rejection(
+            "SYNTAX_ERROR", "The code holds a NUL character. Write it as \\x00.", {"message": "NUL character"}
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(ast.parse(code), "code.py", "exec")
+    except SyntaxError as error:
+        return explained(code, error)
+    except (RecursionError, MemoryError, ValueError) as error:
+        return Rejection("SYNTAX_ERROR", f"Python can't read the code: {error or 'it is nested too deeply'}", {})
+    return None
+
+
+def explained(code: str, error: SyntaxError) -> Rejection:
+    lineno = error.lineno or 1
+    details = {
+        "lineno": lineno,
+        "offset": error.offset,
+        "text": error.text.rstrip("\n") if error.text else None,
+        "message": error.msg,
+        "context": context(code, lineno),
+    }
+    message = f"Line {lineno}: {error.msg}.\n{details['context']}"
+    return Rejection("SYNTAX_ERROR", message, details)
+
+
+def context(code: str, lineno: int) -> str:
+    """The line with three more on either side, numbered; `>>>` marks the one that fails."""
+    lines = re.split(r"\r\n|\r|\n", code)
+    first, last = max(1, lineno - CONTEXT_LINES), min(len(lines), lineno + CONTEXT_LINES)
+    marks = {True: ">>>", False: "   "}
+    return "\n".join(
+        f"{marks[number == lineno]} {number:4d} | {lines[number - 1]}" for number in range(first, last + 1)
+    )
