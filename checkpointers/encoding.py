@@ -1,0 +1,210 @@
+"""Values to bytes and back: LangGraph's serializer (strict), then zstd, then the cipher if there is one.
+
+A sealed blob is `tag | crc32 | payload`, or `tag | name length | cipher name | ciphertext of a sealed blob`.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import ormsgpack
+import zstandard
+from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+RAW, ZSTD, ENCRYPTED = 0, 1, 16
+_SMALL = 48
+_LEVEL = 3
+_TYPES = {"msgpack": b"m", "null": b"n", "bytes": b"b", "bytearray": b"a"}
+_NAMES = {tag: name for name, tag in _TYPES.items()}
+_MAX_EXPANDED = 1 << 31
+
+# Part of the file format: bytes that are in nearly every row. Never edit; a better one is a new tag.
+_DICTIONARY = (
+    b"langchain_core.messages.functionFunctionMessagelangchain_core.messages.systemSystemMessagelanggraph.types\x9eSend"
+    b"Interrupt\xa5value\xa2id__interrupt____resume____error____pregel_tasks__scheduled__return__no_writes__root__"
+    b"thread_iduser_idrun_id\xa4name\xa4args\xa2id\xa4type\xa9tool_call\xb1invalid_tool_calls\x90\xaatool_calls\x90"
+    b"\xafusage_metadata\xc0\xacinput_tokens\xadoutput_tokens\xactotal_tokensfinish_reasonmodel_name"
+    b"\x94\xbclangchain_core.messages.tool\xabToolMessage\x88\xa7content\xactool_call_id\xa8artifact\xc0\xa6status\xa7success"
+    b"\x94\xbalangchain_core.messages.ai\xa9AIMessage\x89\xa7content\xb1additional_kwargs\x80\xb1response_metadata\x80"
+    b"\xa4type\xa2ai\xa4name\xc0\xa2id\xd9$run--\xaatool_calls\x90\xb2invalid_tool_calls\x90\xafusage_metadata\xc0"
+    b"\xb3model_validate_json"
+    b"\x94\xbdlangchain_core.messages.human\xacHumanMessage\x86\xa7content\xda\xb1additional_kwargs\x80"
+    b"\xb1response_metadata\x80\xa4type\xa5human\xa4name\xc0\xa2id\xd9$\xb3model_validate_json"
+    b"~__pregel_pull, __start__~__pregel_push, \x81\xa8messages\x91\xc8"
+    b'{"source": "fork", "step": 0, "parents": {}, "run_id": "{"source": "update", "step": 1, "parents": {"": "'
+    b'"counters_since_delta_snapshot": {"messages": [1, 1]}}{"source": "input", "step": -1, "parents": {}}'
+    b'{"source": "loop", "step": 1, "parents": {}}'
+    b"\xa1v\x04\xa2ts\xd9 2026-01-01T00:00:00.000000+00:00\xb0updated_channels\x92\xafbranch:to:agent\xa8messages"
+    b"\xb0channel_versions\x83\xa9__start__\x02\xa8messages\x03\xafbranch:to:model\x03"
+    b"\xadversions_seen\x83\xa9__input__\x80\xa9__start__\x81\xa9__start__\x01\xa5model\x81\xafbranch:to:model\x02"
+)
+_DICT = zstandard.ZstdCompressionDict(_DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+_local = threading.local()
+
+
+class Undecodable(ValueError):
+    """These bytes are not what was once stored; the saver says which row they are from."""
+
+
+def strict_serializer(allowed_types: Iterable[tuple[str, ...]] = ()) -> JsonPlusSerializer:
+    """LangGraph's serializer without pickle, that revives its own safe types and those named here, as (module, name)."""
+    return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(allowed_types) or None)
+
+
+class Codec:
+    def __init__(self, serde: SerializerProtocol) -> None:
+        wrapped = isinstance(serde, EncryptedSerializer)
+        self.serde = serde
+        self.plain: SerializerProtocol = serde.serde if isinstance(serde, EncryptedSerializer) else serde
+        self.cipher: CipherProtocol | None = serde.cipher if wrapped else None  # type: ignore[attr-defined]
+        self.splits_lists = type(self.plain) is JsonPlusSerializer and not self.plain.pickle_fallback
+
+    def seal(self, plain: bytes) -> bytes:
+        tag, payload = _compressed(plain)
+        sealed = struct.pack("<BI", tag, zlib.crc32(payload)) + payload
+        if self.cipher is None:
+            return sealed
+        name, secret = self.cipher.encrypt(sealed)
+        label = name.encode()
+        return bytes((ENCRYPTED, len(label))) + label + secret
+
+    def open(self, sealed: bytes) -> bytes:
+        if not sealed:
+            raise Undecodable("empty")
+        if sealed[0] == ENCRYPTED:
+            sealed = self._decrypted(sealed)
+        tag, crc = struct.unpack_from("<BI", sealed.ljust(5, b"\0"))
+        payload = sealed[5:]
+        if zlib.crc32(payload) != crc:
+            raise Undecodable("checksum differs")
+        if tag == RAW:
+            return payload
+        if tag != ZSTD:
+            raise Undecodable(f"unknown tag {tag}")
+        return _expanded(payload)
+
+    def _decrypted(self, sealed: bytes) -> bytes:
+        if self.cipher is None:
+            raise Undecodable("it is encrypted and no key was given")
+        end = 2 + sealed[1]
+        try:
+            return self.cipher.decrypt(sealed[2:end].decode("ascii", "replace"), sealed[end:])
+        except ValueError as error:
+            raise Undecodable(str(error)) from error
+
+    def dumps(self, value: Any) -> bytes:
+        """One value, with its type in front."""
+        if isinstance(value, Raw):
+            return value.data
+        name, data = self.plain.dumps_typed(value)
+        return typed(name, data)
+
+    def loads(self, data: bytes) -> Any:
+        return self.plain.loads_typed(untyped(data))
+
+    def elements(self, values: Sequence[Any]) -> list[bytes] | None:
+        """Each element as it would stand inside a packed list, or None when these can't be told apart."""
+        out = []
+        for value in values:
+            name, data = self.plain.dumps_typed([value])
+            if name != "msgpack":
+                return None
+            out.append(data[1:])
+        return out
+
+    def joined(self, elements: Sequence[bytes]) -> Any:
+        """The list these elements make, decoded in one call."""
+        return self.plain.loads_typed(("msgpack", self.packed_list(elements)))
+
+    @staticmethod
+    def packed_list(elements: Sequence[bytes]) -> bytes:
+        return list_header(len(elements)) + b"".join(elements)
+
+
+class Raw:
+    """A value that is already bytes: copied, imported or migrated without reviving what is in it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class RawList:
+    """A list whose elements are already bytes."""
+
+    __slots__ = ("elements",)
+
+    def __init__(self, elements: list[bytes]) -> None:
+        self.elements = elements
+
+
+def typed(name: str, data: bytes) -> bytes:
+    tag = _TYPES.get(name)
+    if tag is not None:
+        return tag + bytes(data)
+    label = name.encode()
+    return b"?" + bytes((len(label),)) + label + bytes(data)
+
+
+def untyped(data: bytes) -> tuple[str, bytes]:
+    tag = data[:1]
+    if tag != b"?":
+        if tag not in _NAMES:
+            raise Undecodable(f"unknown type {tag!r}")
+        return _NAMES[tag], data[1:]
+    end = 2 + data[1]
+    return data[2:end].decode(), data[end:]
+
+
+def list_header(count: int) -> bytes:
+    if count < 16:
+        return bytes((0x90 | count,))
+    return b"\xdc" + struct.pack(">H", count) if count < 65536 else b"\xdd" + struct.pack(">I", count)
+
+
+def split_list(data: bytes) -> list[bytes]:
+    """A packed list's elements, each still packed; what they hold is not revived."""
+    return [
+        ormsgpack.packb(element, option=ormsgpack.OPT_NON_STR_KEYS)
+        for element in ormsgpack.unpackb(data, ext_hook=ormsgpack.Ext, option=ormsgpack.OPT_NON_STR_KEYS)
+    ]
+
+
+def _compressed(plain: bytes) -> tuple[int, bytes]:
+    if len(plain) < _SMALL:
+        return RAW, plain
+    payload = _compressor().compress(plain)
+    return (ZSTD, payload) if len(payload) < len(plain) else (RAW, plain)
+
+
+def _expanded(payload: bytes) -> bytes:
+    try:
+        return _decompressor().decompress(payload, max_output_size=_MAX_EXPANDED)
+    except zstandard.ZstdError as error:
+        raise Undecodable(str(error)) from error
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    found: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
+    if found is None:
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            _LEVEL, format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=1, write_dict_id=0
+        )
+        found = _local.compressor = zstandard.ZstdCompressor(dict_data=_DICT, compression_params=parameters)
+    return found
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    found: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
+    if found is None:
+        found = _local.decompressor = zstandard.ZstdDecompressor(
+            dict_data=_DICT, format=zstandard.FORMAT_ZSTD1_MAGICLESS
+        )
+    return found

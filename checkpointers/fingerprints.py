@@ -1,0 +1,119 @@
+"""Has an element of a list changed since it was last saved? Told without serializing it again.
+
+A snapshot holds what an element looked like. Comparing strings, None and empty containers is exact; where equality is
+loose (1 == True == 1.0) the snapshot holds packed bytes. Only LangChain's messages, strings and plain data are known
+well enough; a list with anything else is serialized each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ormsgpack
+
+# the options of LangGraph's serializer, so that equal bytes here are equal bytes there
+_OPTIONS = (
+    ormsgpack.OPT_NON_STR_KEYS
+    | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+    | ormsgpack.OPT_REPLACE_SURROGATES
+)
+_PLAIN = (str, type(None), bool, int, float, bytes, dict, list, tuple)
+
+
+class Packed:
+    """Equal to whatever packs to the same bytes."""
+
+    __slots__ = ("data",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any) -> None:
+        self.data = ormsgpack.packb(value, option=_OPTIONS)
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            return self.data == ormsgpack.packb(other, option=_OPTIONS)
+        except ormsgpack.MsgpackEncodeError:
+            return False
+
+
+class Fingerprint:
+    """What a list looked like when it was saved."""
+
+    __slots__ = ("_contents", "_extras", "_types")
+
+    def __init__(self, types: list[type], contents: list[Any], extras: list[Any]) -> None:
+        self._types, self._contents, self._extras = types, contents, extras
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def begins(self, values: Sequence[Any]) -> bool:
+        """Whether `values` begins with exactly this list, unchanged."""
+        known = len(self._types)
+        if len(values) < known:
+            return False
+        head = values[:known]
+        if list(map(type, head)) != self._types:
+            return False
+        contents, extras = _looks(head, self._types)
+        return contents == self._contents and extras == self._extras
+
+    def extended(self, values: Sequence[Any]) -> Fingerprint | None:
+        more = fingerprint(values)
+        if more is None:
+            return None
+        return Fingerprint(self._types + more._types, self._contents + more._contents, self._extras + more._extras)
+
+
+def fingerprint(values: Sequence[Any]) -> Fingerprint | None:
+    """None when some element can't be watched."""
+    types = list(map(type, values))
+    if not all(_watchable(t) for t in set(types)):
+        return None
+    contents, extras = _looks(values, types)
+    try:
+        return Fingerprint(types, [_kept(c) for c in contents], [_kept(e) for e in extras])
+    except ormsgpack.MsgpackEncodeError:
+        return None
+
+
+def _looks(values: Sequence[Any], types: Sequence[type]) -> tuple[list[Any], list[Any]]:
+    if all(map(_is_message, set(types))):
+        return [v.__dict__ for v in values], [v.__pydantic_extra__ for v in values]
+    return [v.__dict__ if _is_message(t) else v for v, t in zip(values, types, strict=True)], [
+        v.__pydantic_extra__ if _is_message(t) else None for v, t in zip(values, types, strict=True)
+    ]
+
+
+def _kept(content: Any) -> Any:
+    kind = type(content)
+    if kind is str or content is None:
+        return content
+    if kind is dict and all(_exact(v) for v in content.values()):
+        return {key: value if value is None or type(value) is str else type(value)() for key, value in content.items()}
+    return Packed(content)
+
+
+def _exact(value: Any) -> bool:
+    return type(value) is str or value is None or (type(value) in (dict, list) and not value)
+
+
+_messages: dict[type, bool] = {}
+
+
+def _is_message(kind: type) -> bool:
+    known = _messages.get(kind)
+    if known is None:
+        from langchain_core.messages import BaseMessage
+
+        ours = kind.__module__.startswith("langchain_core.messages.")
+        known = _messages[kind] = ours and issubclass(kind, BaseMessage)
+    return known
+
+
+def _watchable(kind: type) -> bool:
+    return kind in _PLAIN or _is_message(kind)

@@ -1,0 +1,376 @@
+"""The part of a saver that doesn't depend on how it stores: configs, listing, the async API, leases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, ParamSpec, Self, TypeVar
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+
+from checkpointers import lease as leases
+from checkpointers.encoding import Codec, strict_serializer
+from checkpointers.errors import ThreadBusy
+from checkpointers.lease import Hold, Lease, Policy
+from checkpointers.records import Listed, Place, Selection, ThreadInfo
+from checkpointers.retention import Retention
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_WORKERS = 32
+_PAGE = 64
+
+
+def serializer(
+    serde: SerializerProtocol | None, allowed_types: Iterable[tuple[str, ...]], encryption_key: bytes | None
+) -> SerializerProtocol:
+    """The strict serializer unless another is given, inside AES-GCM when there is a key."""
+    chosen = serde or strict_serializer(allowed_types)
+    if encryption_key is None:
+        return chosen
+    from checkpointers.encryption import AesGcm
+
+    return EncryptedSerializer(AesGcm(encryption_key), chosen)
+
+
+class Saver(BaseCheckpointSaver[Any]):
+    """LangGraph's contract, sync and async in one class; stores fill in the abstract methods."""
+
+    name: str
+
+    def __init__(self, serde: SerializerProtocol, retention: Retention | None = None) -> None:
+        super().__init__(serde=serde)
+        self._codec = Codec(self.serde)
+        self._workers = _Workers()
+        self._retention = retention or Retention()
+
+    # What a store answers
+
+    @abstractmethod
+    def _put(
+        self,
+        place: Place,
+        parent: str | None,
+        checkpoint: Checkpoint,
+        metadata: Mapping[str, Any],
+        new: ChannelVersions,
+    ) -> None: ...
+
+    @abstractmethod
+    def _put_writes(
+        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task: tuple[str, str]
+    ) -> None: ...
+
+    @abstractmethod
+    def _get(self, place: Place, checkpoint_id: str | None) -> CheckpointTuple | None: ...
+
+    @abstractmethod
+    def _page(self, selection: Selection) -> list[Listed]: ...
+
+    @abstractmethod
+    def _prune(self, thread_id: str, keep_last: int) -> None: ...
+
+    @abstractmethod
+    def _attempt(self, thread_id: str) -> Hold | None:
+        """Take the thread's lock, or None when another run has it."""
+
+    @abstractmethod
+    def _busy(self, thread_id: str, waited: float) -> ThreadBusy: ...
+
+    @abstractmethod
+    def _next_fence(self, thread_id: str) -> int:
+        """A number larger than any given out for this thread before."""
+
+    @abstractmethod
+    def threads(self) -> Iterable[ThreadInfo]:
+        """Every thread with its size, the one used last first."""
+
+    @abstractmethod
+    def vacuum(self) -> None:
+        """Merge small rows and give free space back to the disk."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    # Opening and closing
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._in_worker(self.close)
+
+    def setup(self) -> None:
+        """Nothing to do: tables are made when the store is opened. Here because the official savers ask for it."""
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> BaseCheckpointSaver[Any]:
+        clone = super().with_allowlist(extra_allowlist)
+        if isinstance(clone, Saver) and clone is not self:
+            clone._codec = Codec(clone.serde)
+        return clone
+
+    # LangGraph's contract
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        place = place_of(config)
+        self._put(place, get_checkpoint_id(config), checkpoint, get_checkpoint_metadata(config, metadata), new_versions)
+        return _config(config["configurable"]["thread_id"], place.ns, checkpoint["id"])
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        if writes:
+            self._put_writes(place_of(config), config["configurable"]["checkpoint_id"], writes, (task_id, task_path))
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self._get(place_of(config), get_checkpoint_id(config))
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Newest first, a page at a time: nothing is held open between two items, so the saver can be used meanwhile."""
+        for page in self._found(config, filter or {}, before, limit):
+            yield from page
+
+    def _found(
+        self,
+        config: RunnableConfig | None,
+        wanted: dict[str, Any],
+        before: RunnableConfig | None,
+        limit: int | None,
+    ) -> Iterator[list[CheckpointTuple]]:
+        left = float("inf") if limit is None else limit
+        selection = _selection(config, before)
+        while left > 0:
+            size = _PAGE if wanted else int(min(_PAGE, left))
+            page = self._page(replace(selection, limit=size))
+            found = []
+            for item in page:
+                if left > 0 and _matches(item.metadata, wanted) and (loaded := item.load()):
+                    found.append(loaded)
+                    left -= 1
+            yield found
+            if len(page) < size:
+                return
+            selection = replace(selection, after=(page[-1].id, page[-1].place))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1) -> None:
+        """ "keep_latest" keeps the `keep_last` newest checkpoints of each namespace, and what they and open interrupts
+        need; "delete" removes the threads."""
+        if isinstance(thread_ids, str):
+            raise TypeError(f"thread_ids is a sequence of thread ids, not the string {thread_ids!r}")
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"strategy is 'keep_latest' or 'delete', not {strategy!r}")
+        Retention(keep_last)
+        for thread_id in thread_ids:
+            if strategy == "delete":
+                self.delete_thread(str(thread_id))
+            else:
+                self._prune(str(thread_id), keep_last)
+
+    def expire(self) -> list[str]:
+        """Delete the threads that nobody touched for the retention's `ttl`; their ids."""
+        if self._retention.ttl is None:
+            return []
+        oldest = datetime.now(UTC) - self._retention.ttl
+        gone = [t.thread_id for t in self.threads() if t.updated_at is not None and t.updated_at < oldest]
+        for thread_id in gone:
+            self.delete_thread(thread_id)
+        return gone
+
+    # Leases
+
+    @contextlib.contextmanager
+    def lease(self, thread_id: str, policy: Policy = "wait", timeout: float = 30.0) -> Iterator[Lease]:
+        """Hold the thread for the `with` block, and run on `lease.thread_id`.
+
+        When another run holds it: "wait" tries for `timeout` seconds, "reject" raises `ThreadBusy` at once, "fork"
+        goes on in a copy of the thread.
+        """
+        begun = time.monotonic()
+        hold = self._attempt(str(thread_id))
+        if hold is None and _waits(policy):
+            for pause in leases.pauses(timeout):
+                time.sleep(pause)
+                if hold := self._attempt(str(thread_id)):
+                    break
+        lease, hold = self._granted(str(thread_id), hold, policy, time.monotonic() - begun)
+        with leases.entered(lease, hold):
+            yield lease
+
+    @contextlib.asynccontextmanager
+    async def alease(self, thread_id: str, policy: Policy = "wait", timeout: float = 30.0) -> AsyncIterator[Lease]:
+        """`lease` for async code: waiting doesn't block the event loop."""
+        begun = time.monotonic()
+        hold = await self._in_worker(self._attempt, str(thread_id))
+        if hold is None and _waits(policy):
+            for pause in leases.pauses(timeout):
+                await asyncio.sleep(pause)
+                if hold := await self._in_worker(self._attempt, str(thread_id)):
+                    break
+        lease, hold = await self._in_worker(self._granted, str(thread_id), hold, policy, time.monotonic() - begun)
+        with leases.entered(lease, hold):
+            yield lease
+
+    def _granted(self, thread_id: str, hold: Hold | None, policy: Policy, waited: float) -> tuple[Lease, Hold]:
+        if hold is not None:
+            return Lease(thread_id, self.name, self._next_fence(thread_id)), hold
+        if policy != "fork":
+            raise self._busy(thread_id, waited if policy == "wait" else 0.0)
+        copy = f"{thread_id}~{uuid4().hex[:8]}"
+        own = self._attempt(copy)
+        if own is None:
+            raise self._busy(copy, waited)
+        self.copy_thread(thread_id, copy)
+        return Lease(copy, self.name, self._next_fence(copy), forked_from=thread_id), own
+
+    # The async API: the same methods in worker threads, so that a waiting disk or server never blocks the event loop
+
+    async def _in_worker(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        run = partial(copy_context().run, call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._workers.pool(), run)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._in_worker(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        pages = self._found(config, filter or {}, before, limit)
+        while (page := await self._in_worker(next, pages, None)) is not None:
+            for found in page:
+                yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return await self._in_worker(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await self._in_worker(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await self._in_worker(self.delete_thread, thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        await self._in_worker(self.delete_for_runs, run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        await self._in_worker(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1) -> None:
+        await self._in_worker(self.prune, thread_ids, strategy=strategy, keep_last=keep_last)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        return await self._in_worker(self.get_delta_channel_history, config=config, channels=channels)
+
+
+class _Workers:
+    """The worker threads that a saver and its clones share; started by the first async call."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    def pool(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="checkpointer")
+        return self._pool
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+
+
+def place_of(config: RunnableConfig) -> Place:
+    configurable = config["configurable"]
+    if configurable.get("thread_id") is None:
+        raise ValueError('the config has no thread: give {"configurable": {"thread_id": …}}')
+    return Place(str(configurable["thread_id"]), str(configurable.get("checkpoint_ns") or ""))
+
+
+def tuple_config(place: Place, checkpoint_id: str) -> RunnableConfig:
+    return _config(place.thread_id, place.ns, checkpoint_id)
+
+
+def loads_metadata(data: str | bytes) -> CheckpointMetadata:
+    metadata: CheckpointMetadata = json.loads(data)
+    return metadata
+
+
+def _config(thread_id: Any, ns: str, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}}
+
+
+def _selection(config: RunnableConfig | None, before: RunnableConfig | None) -> Selection:
+    configurable = (config or {}).get("configurable", {})
+    thread_id, ns = configurable.get("thread_id"), configurable.get("checkpoint_ns")
+    return Selection(
+        thread_id=None if thread_id is None else str(thread_id),
+        ns=None if ns is None else str(ns),
+        id=configurable.get("checkpoint_id"),
+        before=get_checkpoint_id(before) if before else None,
+    )
+
+
+def _matches(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(
+        (key in metadata and metadata[key] == value) or metadata.get(key) is value for key, value in wanted.items()
+    )
+
+
+def _waits(policy: Policy) -> bool:
+    if policy not in ("wait", "reject", "fork"):
+        raise ValueError(f"policy is 'wait', 'reject' or 'fork', not {policy!r}")
+    return policy == "wait"

@@ -1,0 +1,562 @@
+"""A saver over a `Store`: a checkpoint is a small body that points at values and list segments stored once."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ormsgpack
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointTuple,
+    PendingWrite,
+    writes_sort_key,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.types import INTERRUPT, TASKS
+
+from checkpointers import lease as leases
+from checkpointers import retention, segments
+from checkpointers.encoding import Codec, Raw, RawList
+from checkpointers.errors import CorruptRow, LeaseLost, ThreadBusy
+from checkpointers.fingerprints import fingerprint
+from checkpointers.lease import FileLocks, Hold
+from checkpointers.records import (
+    Batch,
+    CheckpointRow,
+    Compaction,
+    LineageTaken,
+    Listed,
+    Place,
+    Removal,
+    Run,
+    SegmentKey,
+    SegmentRow,
+    Selection,
+    ThreadInfo,
+    ValueRow,
+    WritesRow,
+)
+from checkpointers.retention import Fact, Retention
+from checkpointers.saver import Saver, loads_metadata, tuple_config
+from checkpointers.store import Store
+from checkpointers.tips import ListTip, Ref, Tip, Tips
+
+_INLINE = 64
+_INLINE_INPUT = 600
+_PACK = ormsgpack.OPT_NON_STR_KEYS
+_SMALL_TYPES = (type(None), bool, int, float)
+
+
+class SegmentedSaver(Saver):
+    """`always_serialize` gives up the fingerprints: each list is serialized whole at each step, as the official savers do."""
+
+    def __init__(
+        self,
+        store: Store,
+        locks: FileLocks,
+        serde: SerializerProtocol,
+        *,
+        retention: Retention | None = None,
+        always_serialize: bool = False,
+    ) -> None:
+        super().__init__(serde, retention)
+        self.name = store.name
+        self._store = store
+        self._locks = locks
+        self._tips = Tips()
+        self._watch = not always_serialize
+        self._puts: Counter[Place] = Counter()
+        self.expire()
+
+    def close(self) -> None:
+        self._workers.close()
+        self._store.close()
+
+    # Saving
+
+    def _put(
+        self,
+        place: Place,
+        parent: str | None,
+        checkpoint: Checkpoint,
+        metadata: Mapping[str, Any],
+        new: ChannelVersions,
+    ) -> None:
+        self._require_lease(place.thread_id)
+        before = self._tip(place, parent) if parent else None
+        try:
+            tip = self._save(place, before, parent, checkpoint, metadata, new, branch=False)
+        except LineageTaken:
+            tip = self._save(place, before, parent, checkpoint, metadata, new, branch=True)
+        self._tips.put(place, tip)
+        if self._retention.keep_last:
+            self._prune_sometimes(place, self._retention.keep_last)
+
+    def _save(
+        self,
+        place: Place,
+        before: Tip | None,
+        parent: str | None,
+        checkpoint: Checkpoint,
+        metadata: Mapping[str, Any],
+        new: ChannelVersions,
+        *,
+        branch: bool,
+    ) -> Tip:
+        writer = _Writer(self._codec, place, before, branch=branch, watch=self._watch)
+        tip = writer.encode(checkpoint, new)
+        head: dict[str, Any] = {k: v for k, v in checkpoint.items() if k not in ("channel_values", "id")}
+        body = ormsgpack.packb([self._codec.dumps(head), _packable(tip.refs)], option=_PACK)
+        row = CheckpointRow(place, checkpoint["id"], parent, self._sealed_metadata(metadata), self._codec.seal(body))
+        self._store.commit(Batch(row, writer.segments, writer.values))
+        return tip
+
+    def _put_writes(
+        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task: tuple[str, str]
+    ) -> None:
+        self._require_lease(place.thread_id)
+        dumps = self._codec.dumps
+        packed = [
+            (WRITES_IDX_MAP.get(channel, index), channel, dumps(value)) for index, (channel, value) in enumerate(writes)
+        ]
+        data = ormsgpack.packb([*task, packed])
+        self._store.commit(Batch(writes=WritesRow(place, checkpoint_id, self._codec.seal(data))))
+
+    def _sealed_metadata(self, metadata: Mapping[str, Any]) -> bytes:
+        data = json.dumps(metadata).encode()
+        return data if self._store.clear_metadata and self._codec.cipher is None else self._codec.seal(data)
+
+    def _require_lease(self, thread_id: str) -> None:
+        lease = leases.held(self.name, thread_id)
+        if lease is None:
+            return
+        lease.require()
+        if self._store.fence(thread_id) != lease.fence:
+            raise LeaseLost(thread_id, "a newer run took the thread over")
+
+    # Reading
+
+    def _get(self, place: Place, checkpoint_id: str | None) -> CheckpointTuple | None:
+        row = self._store.checkpoint(place, checkpoint_id) if checkpoint_id else self._store.latest(place)
+        return None if row is None else self._loaded(row, remember=checkpoint_id is None)
+
+    def _loaded(self, row: CheckpointRow, *, remember: bool = False) -> CheckpointTuple | None:
+        try:
+            return self._tuple(row, remember=remember)
+        except _Missing as missing:
+            if self._store.checkpoint(row.place, row.id) is None:
+                return None  # deleted while it was read
+            raise self._corrupt(row, str(missing)) from None
+        except (ValueError, ormsgpack.MsgpackDecodeError) as error:
+            raise self._corrupt(row, str(error)) from error
+
+    def _tuple(self, row: CheckpointRow, *, remember: bool) -> CheckpointTuple:
+        place = row.place
+        head, refs = self._body(row)
+        tip = self._tips.get(place)
+        reader = _Reader(self._codec, self._store, place, tip if tip and tip.id == row.id else None)
+        values = {channel: reader.value(channel, ref) for channel, ref in refs.items()}
+        if remember and reader.tip is None:
+            lists = {c: reader.marked(c, values[c]) if self._watch else t for c, t in reader.lists.items()}
+            self._tips.put(place, Tip(row.id, dict(head["channel_versions"]), refs, lists))
+        checkpoint: Checkpoint = {**head, "id": row.id, "channel_values": values}  # type: ignore[typeddict-item]
+        return CheckpointTuple(
+            tuple_config(place, row.id),
+            checkpoint,
+            loads_metadata(self._opened_metadata(row)),
+            tuple_config(place, row.parent) if row.parent else None,
+            self._pending(place, row.id),
+        )
+
+    def _body(self, row: CheckpointRow) -> tuple[dict[str, Any], dict[str, Ref]]:
+        head, refs = ormsgpack.unpackb(self._codec.open(row.body), option=_PACK)
+        return self._codec.loads(head), {
+            channel: tuple(Run(*run) for run in ref) if isinstance(ref, list) else ref for channel, ref in refs.items()
+        }
+
+    def _opened_metadata(self, row: CheckpointRow) -> bytes:
+        return row.metadata if row.metadata[:1] == b"{" else self._codec.open(row.metadata)
+
+    def _pending(self, place: Place, checkpoint_id: str) -> list[PendingWrite]:
+        return [
+            (task_id, channel, self._codec.loads(data))
+            for _, task_id, _, channel, data in _merged(map(self._codec.open, self._store.writes(place, checkpoint_id)))
+        ]
+
+    def _tip(self, place: Place, checkpoint_id: str) -> Tip | None:
+        """What is stored of the checkpoint that the next one follows."""
+        tip = self._tips.get(place)
+        if tip is not None and tip.id == checkpoint_id:
+            return tip
+        row = self._store.checkpoint(place, checkpoint_id)
+        if row is None:
+            return None
+        try:
+            head, refs = self._body(row)
+            reader = _Reader(self._codec, self._store, place, None)
+            for channel, ref in refs.items():
+                if isinstance(ref, tuple):
+                    reader.elements(channel, ref)
+        except (_Missing, ValueError, ormsgpack.MsgpackDecodeError):
+            return None  # nothing to build on: the next checkpoint is stored whole
+        return Tip(checkpoint_id, dict(head["channel_versions"]), refs, reader.lists)
+
+    def _page(self, selection: Selection) -> list[Listed]:
+        out = []
+        for row in self._store.page(selection):
+            try:
+                metadata = loads_metadata(self._opened_metadata(row))
+            except ValueError as error:
+                raise self._corrupt(row, str(error)) from error
+            out.append(Listed(row.id, row.place, metadata, partial(self._loaded, row)))
+        return out
+
+    def _corrupt(self, row: CheckpointRow, detail: str) -> CorruptRow:
+        where = f"checkpoint {row.id} of thread {row.place.thread_id!r}" + (f", {row.place.ns}" if row.place.ns else "")
+        return CorruptRow(self.name, where, detail)
+
+    # Keeping house
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        """Small integers; threads that began with the official savers' strings go on with these."""
+        if not isinstance(current, str):
+            return 1 if current is None else current + 1
+        return f"{int(current.split('.')[0]) + 1:032}.{secrets.randbelow(10**16):016}"
+
+    def delete_thread(self, thread_id: str) -> None:
+        self._store.delete_thread(str(thread_id))
+        self._tips.forget(str(thread_id))
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        if self._store.places(str(target_thread_id)):
+            raise ValueError(f"thread {target_thread_id!r} exists: copy to a new id, or delete it first")
+        self._store.copy_thread(str(source_thread_id), str(target_thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete what these runs saved, except what a later checkpoint's delta channels are rebuilt from."""
+        wanted = {str(run_id) for run_id in run_ids}
+        doomed: dict[str, set[str]] = {}
+        for item in self._everything(Selection()) if wanted else ():
+            if str(item.metadata.get("run_id")) in wanted:
+                doomed.setdefault(item.place.thread_id, set()).add(item.id)
+        for thread_id, ids in doomed.items():
+            self._keep(thread_id, retention.survivors(self._facts(thread_id), ids))
+
+    def threads(self) -> list[ThreadInfo]:
+        return self._store.threads()
+
+    def vacuum(self) -> None:
+        for thread in self._store.threads():
+            for place in self._store.places(thread.thread_id):
+                self._store.compact(self._compactions(place))
+        self._store.vacuum()
+
+    def _prune(self, thread_id: str, keep_last: int) -> None:
+        self._keep(thread_id, retention.kept(self._facts(thread_id), keep_last))
+
+    def _prune_sometimes(self, place: Place, keep_last: int) -> None:
+        self._puts[place] += 1
+        if self._puts[place] >= max(keep_last, 16):
+            del self._puts[place]
+            self._prune(place.thread_id, keep_last)
+
+    def _everything(self, selection: Selection) -> Iterable[Listed]:
+        while page := self._page(selection):
+            yield from page
+            selection = Selection(selection.thread_id, selection.ns, after=(page[-1].id, page[-1].place))
+
+    def _rows(self, place: Place) -> Iterable[CheckpointRow]:
+        selection = Selection(place.thread_id, place.ns)
+        while page := self._store.page(selection):
+            yield from page
+            selection = Selection(place.thread_id, place.ns, after=(page[-1].id, place))
+
+    def _facts(self, thread_id: str) -> list[Fact]:
+        return [self._fact(row) for place in self._store.places(thread_id) for row in self._rows(place)]
+
+    def _fact(self, row: CheckpointRow) -> Fact:
+        head, refs = self._body(row)
+        metadata = loads_metadata(self._opened_metadata(row))
+        waiting = any(channel == INTERRUPT for channel in self._written(row.place, row.id))
+        old = head["v"] < 4 and row.parent is not None and TASKS in self._written(row.place, row.parent)
+        return Fact(
+            row.place.ns,
+            row.id,
+            row.parent,
+            root=(metadata.get("parents") or {}).get(""),
+            stored=frozenset(refs),
+            versioned=frozenset(head["channel_versions"]),
+            delta=frozenset(metadata.get("counters_since_delta_snapshot") or ()),
+            interrupted=waiting,
+            sends_in_parent=old,
+        )
+
+    def _written(self, place: Place, checkpoint_id: str) -> list[str]:
+        blobs = map(self._codec.open, self._store.writes(place, checkpoint_id))
+        return [channel for _, _, _, channel, _ in _merged(blobs)]
+
+    def _keep(self, thread_id: str, stays: Mapping[str, set[str]]) -> None:
+        removals = [self._removal(place, stays.get(place.ns, set())) for place in self._store.places(thread_id)]
+        self._store.remove(removals)
+
+    def _removal(self, place: Place, stays: set[str]) -> Removal:
+        gone, orphans, runs, keys = [], [], [], set()
+        for row in self._rows(place):
+            if row.id not in stays:
+                gone.append(row.id)
+                continue
+            if row.parent and row.parent not in stays:
+                orphans.append(row.id)
+            for ref in self._body(row)[1].values():
+                if isinstance(ref, tuple):
+                    runs.extend(ref)
+                elif isinstance(ref, int):
+                    keys.add(ref)
+        used = _Spans(runs)
+        return Removal(
+            place,
+            gone,
+            orphans,
+            [(s.lineage, s.start) for s in self._store.segment_keys(place) if not used.touch(s)],
+            [key for key in self._store.value_keys(place) if key not in keys],
+        )
+
+    def _compactions(self, place: Place) -> Iterable[Compaction]:
+        keys = sorted(self._store.segment_keys(place), key=lambda s: (s.lineage, s.start))
+        for group in _neighbours(keys):
+            rows = self._store.segments(place, group[0].lineage, group[0].start, group[-1].start + group[-1].count)
+            elements = [e for row in rows for e in _opened_elements(self._codec, row.data)]
+            hashes = b"".join(self._codec.open(row.hashes) if self._codec.cipher else row.hashes for row in rows)
+            merged = _segment(self._codec, place, (group[0].lineage, group[0].start), elements, hashes)
+            yield Compaction(place, merged, [row.start for row in rows])
+
+    # Leases
+
+    def _attempt(self, thread_id: str) -> Hold | None:
+        return self._locks.attempt(thread_id)
+
+    def _busy(self, thread_id: str, waited: float) -> ThreadBusy:
+        return self._locks.busy(thread_id, waited)
+
+    def _next_fence(self, thread_id: str) -> int:
+        return self._store.next_fence(thread_id)
+
+
+class _Missing(Exception):
+    """A segment or value that a body points at isn't there."""
+
+
+class _Writer:
+    """Turns one checkpoint's values into refs, and the rows that the refs need."""
+
+    def __init__(self, codec: Codec, place: Place, before: Tip | None, *, branch: bool, watch: bool) -> None:
+        self._codec, self._place, self._before = codec, place, before
+        self._branch, self._watch = branch, watch
+        self.segments: list[SegmentRow] = []
+        self.values: list[ValueRow] = []
+
+    def encode(self, checkpoint: Checkpoint, new: ChannelVersions) -> Tip:
+        versions = checkpoint["channel_versions"]
+        tip = Tip(checkpoint["id"], dict(versions), {})
+        for channel, value in checkpoint["channel_values"].items():
+            if self._unchanged(channel, versions, new):
+                self._carry(channel, tip)
+            else:
+                tip.refs[channel] = self._ref(channel, value, tip)
+        return tip
+
+    def _unchanged(self, channel: str, versions: ChannelVersions, new: ChannelVersions) -> bool:
+        before = self._before
+        return (
+            before is not None
+            and channel not in new
+            and channel in before.refs
+            and before.versions.get(channel) == versions.get(channel)
+        )
+
+    def _carry(self, channel: str, tip: Tip) -> None:
+        if self._before:
+            tip.refs[channel] = self._before.refs[channel]
+            if channel in self._before.lists:
+                tip.lists[channel] = self._before.lists[channel]
+
+    def _ref(self, channel: str, value: Any, tip: Tip) -> Ref:
+        if (type(value) is list or isinstance(value, RawList)) and self._codec.splits_lists:
+            known = self._before.lists.get(channel) if self._before else None
+            listed = self._list(value, known)
+            if listed is not None:
+                tip.lists[channel] = listed
+                return listed.runs
+        if isinstance(value, RawList):
+            value = Raw(b"m" + self._codec.packed_list(value.elements))
+        data = self._codec.dumps(value)
+        if len(data) <= (_INLINE_INPUT if channel == "__start__" else _INLINE):
+            return data
+        key = secrets.randbits(47)
+        self.values.append(ValueRow(self._place, key, self._codec.seal(data)))
+        return key
+
+    def _list(self, value: list[Any] | RawList, known: ListTip | None) -> ListTip | None:
+        """None for a list that is stored as one value: it is small, or can't be split."""
+        raw = isinstance(value, RawList)
+        if not raw and known and known.mark and self._watch and known.mark.begins(value):
+            return self._grown(value[len(known.elements) :], known)
+        elements = value.elements if isinstance(value, RawList) else self._codec.elements(value)
+        if elements is None or (known is None and sum(map(len, elements)) <= _INLINE):
+            return None
+        hashes = [segments.digest(e) for e in elements]
+        mark = fingerprint(value) if self._watch and not isinstance(value, RawList) else None
+        old = known or ListTip((), [], [], None, 0)
+        plan = segments.plan(old.hashes, old.runs, hashes, secrets.randbits(47))
+        if plan.start and self._branch:
+            plan = self._branched(plan, len(elements))
+        self._write(plan, elements, hashes)
+        return ListTip(plan.runs, elements, hashes, mark, sum(map(len, elements)))
+
+    def _grown(self, more: list[Any], known: ListTip) -> ListTip | None:
+        """The known list, unchanged, and more at its end."""
+        if not more:
+            return known
+        fresh = self._codec.elements(more)
+        if fresh is None:
+            return None
+        elements = known.elements + fresh
+        hashes = known.hashes + [segments.digest(e) for e in fresh]
+        plan = segments.appended(known.runs, range(len(known.elements), len(elements)), secrets.randbits(47))
+        if plan.start and self._branch:
+            plan = self._branched(plan, len(elements))
+        self._write(plan, elements, hashes)
+        mark = known.mark.extended(more) if known.mark else None
+        return ListTip(plan.runs, elements, hashes, mark, known.size + sum(map(len, fresh)))
+
+    @staticmethod
+    def _branched(plan: segments.Plan, total: int) -> segments.Plan:
+        last = plan.runs[-1]
+        kept = plan.runs[:-1] if last.start == plan.start else (*plan.runs[:-1], last._replace(stop=plan.start))
+        return segments.branched(kept, plan.fresh, total, secrets.randbits(47))
+
+    def _write(self, plan: segments.Plan, elements: list[bytes], hashes: list[bytes]) -> None:
+        if plan.fresh:
+            chosen = [elements[i] for i in plan.fresh]
+            joined = b"".join([hashes[i] for i in plan.fresh])
+            self.segments.append(_segment(self._codec, self._place, (plan.lineage, plan.start), chosen, joined))
+
+
+class _Reader:
+    """Turns refs into values; lists that the tip holds already aren't read again."""
+
+    def __init__(self, codec: Codec, store: Store, place: Place, tip: Tip | None) -> None:
+        self._codec, self._store, self._place = codec, store, place
+        self.tip = tip
+        self.lists: dict[str, ListTip] = {}
+
+    def value(self, channel: str, ref: Ref) -> Any:
+        if isinstance(ref, bytes):
+            return self._codec.loads(ref)
+        if isinstance(ref, tuple):
+            return self._codec.joined(self.elements(channel, ref))
+        return self._codec.loads(self.raw_value(ref))
+
+    def raw_value(self, key: int) -> bytes:
+        sealed = self._store.values(self._place, [key]).get(key)
+        if sealed is None:
+            raise _Missing(f"value {key} is gone")
+        return self._codec.open(sealed)
+
+    def elements(self, channel: str, runs: tuple[Run, ...]) -> list[bytes]:
+        known = self.tip.lists.get(channel) if self.tip else None
+        if known and known.runs == runs:
+            return known.elements
+        elements: list[bytes] = []
+        hashes: list[bytes] = []
+        for run in runs:
+            self._read(run, elements, hashes)
+        self.lists[channel] = ListTip(runs, elements, hashes, None, sum(map(len, elements)))
+        return elements
+
+    def marked(self, channel: str, value: list[Any]) -> ListTip:
+        tip = self.lists[channel]
+        return ListTip(tip.runs, tip.elements, tip.hashes, fingerprint(value), tip.size)
+
+    def _read(self, run: Run, elements: list[bytes], hashes: list[bytes]) -> None:
+        at = run.start
+        for row in self._store.segments(self._place, run.lineage, run.start, run.stop):
+            if row.start > at:
+                break
+            skip, take = at - row.start, min(run.stop, row.start + row.count) - row.start
+            elements += _opened_elements(self._codec, row.data)[skip:take]
+            joined = self._codec.open(row.hashes) if self._codec.cipher else row.hashes
+            hashes += segments.split_hashes(joined)[skip:take]
+            at = row.start + take
+        if at != run.stop:
+            raise _Missing(f"elements {at} to {run.stop} of list {run.lineage:x} are gone")
+
+
+class _Spans:
+    """Which stretches of each lineage are in use."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._spans: dict[int, set[tuple[int, int]]] = {}
+        for run in runs:
+            self._spans.setdefault(run.lineage, set()).add((run.start, run.stop))
+
+    def touch(self, segment: SegmentKey) -> bool:
+        end = segment.start + segment.count
+        return any(start < end and segment.start < stop for start, stop in self._spans.get(segment.lineage, ()))
+
+
+def _segment(codec: Codec, place: Place, at: tuple[int, int], elements: Sequence[bytes], hashes: bytes) -> SegmentRow:
+    sealed = codec.seal(hashes) if codec.cipher else hashes
+    return SegmentRow(place, *at, len(elements), sealed, codec.seal(ormsgpack.packb(list(elements))))
+
+
+def _opened_elements(codec: Codec, data: bytes) -> list[bytes]:
+    elements: list[bytes] = ormsgpack.unpackb(codec.open(data))
+    return elements
+
+
+def _packable(refs: Mapping[str, Ref]) -> dict[str, Any]:
+    return {c: [list(run) for run in ref] if isinstance(ref, tuple) else ref for c, ref in refs.items()}
+
+
+def _merged(blobs: Iterable[bytes]) -> list[tuple[str, str, int, str, bytes]]:
+    """Writes as (path, task, index, channel, value) in the order that LangGraph applies them.
+
+    Of two writes with one index the first counts; errors, interrupts and answers (negative indexes) are replaced.
+    """
+    found: dict[tuple[str, int], tuple[str, str, int, str, bytes]] = {}
+    for blob in blobs:
+        task_id, path, writes = ormsgpack.unpackb(blob)
+        for index, channel, data in writes:
+            if index < 0 or (task_id, index) not in found:
+                found[task_id, index] = (path, task_id, index, channel, data)
+    return sorted(found.values(), key=lambda w: writes_sort_key(w[0], w[1], w[2]))
+
+
+_MERGED_BYTES_COUNT = 256
+
+
+def _neighbours(keys: Sequence[SegmentKey]) -> Iterable[list[SegmentKey]]:
+    """Groups of at least two adjacent segments, at most 256 elements together."""
+    group: list[SegmentKey] = []
+    for key in keys:
+        adjacent = group and group[-1].lineage == key.lineage and group[-1].start + group[-1].count == key.start
+        if group and not (adjacent and sum(k.count for k in group) + key.count <= _MERGED_BYTES_COUNT):
+            if len(group) > 1:
+                yield group
+            group = []
+        group.append(key)
+    if len(group) > 1:
+        yield group
+
+
+def lock_folder(path: Path) -> FileLocks:
+    return FileLocks(path.with_name(path.name + ".leases"))
