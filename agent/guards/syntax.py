@@ -13,7 +13,7 @@ CONTEXT_LINES = 3
 
 
 def check_syntax(text: str) -> Rejection | None:
-    """SYNTAX_ERROR; its details hold `lineno` and `offset` (from 1, after the instruction), `text`, `message`, `context`."""
+    """SYNTAX_ERROR; its details: `lineno`, `offset` (from 1, after the instruction), `text`, `message`, `context`."""
     try:
         code = parse_blob(text).code
     except BlobError:
