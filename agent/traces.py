@@ -89,8 +89,8 @@ class TurnSpan:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """A client that left is no error; the span says that it did."""
         if isinstance(error, GeneratorExit):
-            assert self._span is not None
-            self._span.set_outputs({"end": "cancelled"})
+            if self._span is not None and self._span.outputs is None:
+                self._span.set_outputs({"end": "cancelled"})
             kind = error = at = None
         self.within(self._around.__exit__, kind, error, at)
 

@@ -1,0 +1,111 @@
+"""The agent as an MLflow model, from code: what Model Serving, Playground, the Review App and `ai_query` load.
+
+MLflow runs this file under a new module name each time that it loads the model, so nothing here is shared.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import ResponsesAgent
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
+
+from agent.config import Settings
+from agent.core import Agent, Request, open_agent
+from agent.registration import rehearsal, rehearsing
+from agent.requests import read_request
+from agent.responses import respond, stream
+from agent.traces import run_traced
+from graph.errors import InvalidRequest
+from graph.types import Event
+
+
+class Answering:
+    """`predict` and `predict_stream`, traced by the turn's own span.
+
+    They are not in the ResponsesAgent's own body, since MLflow would wrap them there in a span that a client who leaves
+    a stream early keeps open.
+    """
+
+    settings: Settings
+    given: Mapping[str, Any]
+    _agent: Agent | None = None
+    _pid: int | None = None
+
+    def predict(self, request: ResponsesAgentRequest | dict[str, Any]) -> ResponsesAgentResponse:
+        """Raises MlflowException (INVALID_PARAMETER_VALUE, HTTP 400) for a request that can't be served."""
+        with closing(self._events(request)) as events:
+            return respond(events, time.time())
+
+    def predict_stream(
+        self, request: ResponsesAgentRequest | dict[str, Any]
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        """Closing it cancels the turn. Raises as `predict` does, when the first event is asked for."""
+        with closing(self._events(request)) as events:
+            yield from stream(events, time.time())
+
+    def opened(self) -> Agent:
+        """The agent, opened by the first request of each process: a fork shares no connections."""
+        with self._lock:
+            if self._agent is None or self._pid != os.getpid():
+                self._agent, self._pid = open_agent(within_deadline(self.settings), **self.given), os.getpid()
+                atexit.register(self.close)
+            return self._agent
+
+    def close(self) -> None:
+        """Cancel what runs and let go of everything; the next request opens it again."""
+        with self._lock:
+            if self._agent is not None and self._pid == os.getpid():
+                self._agent.close()
+                self._agent = None
+                atexit.unregister(self.close)
+
+    def _events(self, request: ResponsesAgentRequest | dict[str, Any]) -> Generator[Event, None, None]:
+        try:
+            asked = read(request)
+            if rehearsing():
+                yield from rehearsal(asked)
+            else:
+                yield from run_traced(self.opened(), asked)
+        except InvalidRequest as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def _reset(self, settings: Settings, given: Mapping[str, Any]) -> None:
+        self.settings, self.given = settings, given
+        self._lock = threading.Lock()
+
+
+class ServedAgent(Answering, ResponsesAgent):  # type: ignore[misc]  # MLflow's predict takes its context first
+    """`given` replaces parts of the agent by name, as in `open_agent`."""
+
+    def __init__(self, settings: Settings | None = None, **given: Any) -> None:
+        self._reset(settings or Settings(), given)
+
+    def load_context(self, context: Any) -> None:
+        """Take the settings that were logged with the model."""
+        if config := context.model_config:
+            self._reset(Settings.model_validate(dict(config)), self.given)
+
+
+def read(request: ResponsesAgentRequest | dict[str, Any]) -> Request:
+    return read_request(request if isinstance(request, ResponsesAgentRequest) else ResponsesAgentRequest(**request))
+
+
+def within_deadline(settings: Settings) -> Settings:
+    """A served request waits no longer than the server lets it; `limits.request_deadline` can make it shorter."""
+    deadlines = [settings.serve.request_deadline, settings.limits.request_deadline]
+    shortest = min(seconds for seconds in deadlines if seconds is not None)
+    return settings.model_copy(update={"limits": replace(settings.limits, request_deadline=shortest)})
+
+
+AGENT = ServedAgent()
+mlflow.models.set_model(AGENT)

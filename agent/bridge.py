@@ -1,0 +1,63 @@
+"""From a thread that blocks to the event loop: each request has a thread of its own, so that none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failed:
+    error: Exception
+
+
+@dataclass
+class Bridge(Generic[T]):
+    """Runs `items` in a thread. Who stops reading early interrupts it; it is then closed by that same thread.
+
+    `interrupt` is called from another thread while `items` may be blocked between two items.
+    """
+
+    items: Generator[T, None, None]
+    interrupt: Callable[[], object]
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _arrived: asyncio.Queue[T | Failed | None] = field(default_factory=asyncio.Queue)
+    _left: threading.Event = field(default_factory=threading.Event)
+
+    async def read(self) -> AsyncGenerator[T, None]:
+        """The items as they come; raises what `items` raised."""
+        context = contextvars.copy_context()
+        pump = threading.Thread(target=context.run, args=(self._pump,), name="request", daemon=True)
+        pump.start()
+        try:
+            while (item := await self._arrived.get()) is not None:
+                if isinstance(item, Failed):
+                    raise item.error
+                yield item
+        finally:
+            self._left.set()
+            if pump.is_alive():
+                threading.Thread(target=self.interrupt, name="interrupt", daemon=True).start()
+
+    def _pump(self) -> None:
+        try:
+            for item in self.items:
+                if self._left.is_set():
+                    break
+                self._deliver(item)
+        except Exception as error:  # noqa: BLE001 - handed over to the reader, who raises it
+            self._deliver(Failed(error))
+        finally:
+            self.items.close()
+            self._deliver(None)
+
+    def _deliver(self, item: T | Failed | None) -> None:
+        """A loop that is closed has no reader left."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, item)
