@@ -1,4 +1,4 @@
-"""The machine, drawn up: `entry → analyst ⇄ (delegation ∥ tools)`, and within a delegation its three stages."""
+"""The machine, drawn up: `(entry →) analyst ⇄ (delegation ∥ tools)`, and within a delegation its three stages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graph.nodes.entry import entry
 from graph.nodes.executed import executed
 from graph.nodes.processed import processed
 from graph.nodes.tools import tools
-from graph.routing import after_analyst, after_delegated, after_entry, after_executed, first_stage
+from graph.routing import after_analyst, after_delegated, after_entry, after_executed, first_node, first_stage
 from graph.state import AgentState, Answer, CallState, DelegationState
 
 UNREACHABLE = RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=BackendUnavailable)
@@ -43,7 +43,7 @@ def build_graph(saver: BaseCheckpointSaver[Any] | None = None) -> CompiledStateG
     builder.add_node("analyst", analyst)
     builder.add_node("delegation", build_delegation())
     builder.add_node("tools", tools, input_schema=CallState)
-    builder.add_edge(START, "entry")
+    builder.add_conditional_edges(START, first_node, ["entry", "analyst"])
     builder.add_conditional_edges("entry", after_entry, ["delegation", "analyst"])
     builder.add_conditional_edges("analyst", after_analyst, ["delegation", "tools", "analyst", END])
     builder.add_edge("delegation", "analyst")

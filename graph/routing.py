@@ -10,6 +10,11 @@ from graph.state import AgentState, DelegationState
 from graph.types import DELEGATE
 
 
+def first_node(state: AgentState) -> str:
+    """Most turns find no delegations of earlier ones, and save the step that takes care of those."""
+    return "entry" if state.get("delegations") else "analyst"
+
+
 def after_entry(state: AgentState) -> list[Send] | str:
     """Look first at the runs that outlived an earlier turn, all at once; else on to the analyst."""
     late = [d for d in state.get("delegations", {}).values() if d.running]

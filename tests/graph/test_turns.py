@@ -19,13 +19,13 @@ def test_a_small_question_gets_a_plain_answer_without_any_code() -> None:
     values = world.ask("hi")
     assert values["messages"][-1].text == "Hello."
     assert values["turn"].end == "answer"
-    assert world.path() == ["entry", "analyst"]
+    assert world.path() == ["analyst"]
 
 
 def test_a_delegation_goes_through_its_three_stages_and_its_output_reaches_the_analyst() -> None:
     world = World(ScriptedModel(delegates("six"), says("It is 42.")), {"six": ran("42\n")})
     values = world.ask("six times seven?")
-    assert world.path() == ["entry", "analyst", "delegation", "analyst"]
+    assert world.path() == ["analyst", "delegation", "analyst"]
     assert world.stages() == [
         ("delegated", "pending"),
         ("executed", "executing"),
@@ -49,7 +49,7 @@ def test_all_calls_of_a_reply_run_at_the_same_time() -> None:
     reply = together(delegates("a"), delegates("b"), calls(("query_genie", {"query": "x"})))
     world = World(ScriptedModel(reply, says("done")), {"a": meets, "b": meets}, tools=(tool,))
     values = world.ask("go")
-    assert sorted(world.path()) == ["analyst", "analyst", "delegation", "delegation", "entry", "tools"]
+    assert sorted(world.path()) == ["analyst", "analyst", "delegation", "delegation", "tools"]
     assert sum(isinstance(message, ToolMessage) for message in values["messages"]) == 3
     assert [d.iteration for d in values["delegations"].values()] == [1, 2]
 
@@ -57,7 +57,7 @@ def test_all_calls_of_a_reply_run_at_the_same_time() -> None:
 def test_a_rejected_delegation_goes_back_with_its_reason() -> None:
     world = World(ScriptedModel(delegates("DROP TABLE x"), says("sorry")))
     world.ask("drop it")
-    assert world.path() == ["entry", "analyst", "delegation", "analyst"]
+    assert world.path() == ["analyst", "delegation", "analyst"]
     assert world.stages() == [("delegated", "failed")]
     assert "SAFETY_BLOCK" in world.shown()
     assert "write elsewhere" in world.shown()
