@@ -1,0 +1,23 @@
+"""Where artifacts run. A backend is a file and a line in BACKENDS, over which one contract suite runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.execution.local import LocalBackend
+    from agent.execution.running import Data, RunLimits
+    from agent.records.artifacts import FolderArtifacts
+
+
+def open_local(artifacts: FolderArtifacts, data: Data, limits: RunLimits) -> LocalBackend:
+    """Runs in processes of this machine. Close it to end what still runs.
+
+    The import waits because a run's own process imports this package too, and needs none of it.
+    """
+    from agent.execution.local import LocalBackend
+
+    return LocalBackend(artifacts, data, limits)
+
+
+BACKENDS = {"local": open_local}

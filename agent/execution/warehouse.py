@@ -15,7 +15,7 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -98,7 +98,7 @@ class Session:
         *,
         catalog: str | None = None,
         schema: str | None = None,
-    ) -> Iterator[pyarrow.RecordBatch]:
+    ) -> Generator[pyarrow.RecordBatch, None, None]:
         """The schema as an empty batch, then the last statement's rows; raises QueryFailed, also on the way."""
         import duckdb
         import pyarrow
@@ -135,7 +135,7 @@ class Session:
             batches.append(batch)
             rows += batch.num_rows
             if limit is not None and rows >= limit:
-                stream.close()  # type: ignore[attr-defined]
+                stream.close()
                 break
         table = pyarrow.Table.from_batches(batches)
         return table if limit is None else table.slice(0, limit)

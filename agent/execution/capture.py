@@ -1,0 +1,47 @@
+"""Output on its way to disk: all of it up to a limit, then only the newest, so that a file has a head and a tail."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+TAIL_BYTES = 256 * 1024
+
+
+class Capture:
+    """Writes to `path` at most `limit` bytes and one line that says how much was left out."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._keep = min(TAIL_BYTES, limit // 2)
+        self._room = limit - self._keep
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._omitted = 0
+
+    def write(self, data: bytes) -> None:
+        head, rest = data[: self._room], data[self._room :]
+        if head:
+            self._file.write(head)
+            self._room -= len(head)
+        if rest:
+            self._remember(rest)
+
+    def close(self) -> None:
+        if self._omitted:
+            self._file.write(b"\n... (%d bytes omitted) ...\n" % self._omitted)
+        for part in self._tail:
+            self._file.write(part)
+        self._file.close()
+
+    def _remember(self, data: bytes) -> None:
+        self._tail.append(data)
+        self._tail_size += len(data)
+        while self._tail_size > self._keep:
+            over = self._tail_size - self._keep
+            oldest = self._tail.popleft()
+            if len(oldest) > over:
+                self._tail.appendleft(oldest[over:])
+                oldest = oldest[:over]
+            self._tail_size -= len(oldest)
+            self._omitted += len(oldest)

@@ -1,0 +1,144 @@
+"""The `local` backend: each artifact runs in a process of its own on this machine, at most once.
+
+An artifact's folder is claimed before its run starts. The claim is for good, so that no crash makes it run twice; its
+lock lives as long as the process that runs it, so that any other can tell a run that goes on from one that was cut off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+
+from agent.execution import claim as claims
+from agent.execution.claim import Claim
+from agent.execution.names import Place
+from agent.execution.outcome import Ran, outcome
+from agent.execution.running import CANCEL, Data, Run, RunLimits, start
+from agent.execution.supervisor import Report
+from agent.records.artifacts import FolderArtifacts
+from graph.errors import BackendUnavailable, InvalidRequest
+from graph.types import Artifact, ExecutionResult, RunStatus
+
+log = logging.getLogger(__name__)
+
+
+class LocalBackend:
+    """Implements graph.context.ExecutionBackend. Thread-safe; `close` ends what still runs."""
+
+    def __init__(self, artifacts: FolderArtifacts, data: Data, limits: RunLimits) -> None:
+        self._artifacts = artifacts
+        self._data = data
+        self._limits = limits
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, artifact: Artifact, idempotency_token: str) -> str:
+        """Start the artifact, or find the run that it has had: an artifact runs at most once, whatever the token."""
+        self._artifacts.write(artifact)
+        folder = self._artifacts.path(artifact.artifact_id)
+        claim = Claim(
+            run_id=claims.run_id_of(artifact.artifact_id, idempotency_token),
+            token=sha256(idempotency_token.encode()).hexdigest(),
+            pid=os.getpid(),
+            start_time=datetime.now(UTC).isoformat(),
+            iteration=artifact.iteration,
+        )
+        lock = claims.take(folder, claim)
+        if lock is None:
+            return claims.read(folder).run_id
+        self._start(artifact, folder, claim, lock)
+        return claim.run_id
+
+    def poll(self, run_id: str) -> RunStatus | ExecutionResult:
+        """Raises BackendUnavailable for a run that was never submitted."""
+        artifact_id, folder = self._place(run_id)
+        run = self._runs.get(run_id)
+        if run is not None and not run.done.is_set():
+            return "running"
+        result = self._artifacts.result(artifact_id)
+        if result is not None:
+            return result
+        return "running" if claims.owner_lives(folder) else self._cut_off(artifact_id, folder)
+
+    def cancel(self, run_id: str) -> None:
+        """End the run, whichever process it belongs to; a finished run stays as it is."""
+        artifact_id, folder = self._place(run_id)
+        if self._artifacts.result(artifact_id) is None:
+            (folder / CANCEL).touch()
+
+    def wait(self, run_id: str, seconds: float) -> bool:
+        """Wait for a run of this process; whether it has ended."""
+        run = self._runs.get(run_id)
+        return run is None or run.done.wait(seconds)
+
+    def close(self) -> None:
+        """Cancel the runs of this process and wait until they have ended."""
+        for run_id, run in list(self._runs.items()):
+            if not run.done.is_set():
+                self.cancel(run_id)
+        for run in list(self._runs.values()):
+            run.done.wait()
+
+    def __enter__(self) -> LocalBackend:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _start(self, artifact: Artifact, folder: Path, claim: Claim, lock: IO[str]) -> None:
+        place = Place(claim.run_id, artifact.iteration, self._data.catalog, self._data.schema)
+        _mark(folder, f"===RLM_EXEC_START artifact_id={artifact.artifact_id}===")
+        try:
+            run = start(artifact.code, folder, place, self._data, self._limits)
+        except OSError as error:
+            claims.withdraw(folder)
+            lock.close()
+            raise BackendUnavailable(f"no process can be started for {claim.run_id}: {error}") from error
+        with self._lock:
+            self._runs[claim.run_id] = run
+        run.watch(partial(self._ended, artifact, place, datetime.fromisoformat(claim.start_time), lock))
+
+    def _ended(self, artifact: Artifact, place: Place, started: datetime, lock: IO[str], report: Report | None) -> None:
+        folder = self._artifacts.path(artifact.artifact_id)
+        ran = Ran(folder, place.run_id, place.iteration, started, datetime.now(UTC))
+        result = outcome(ran, report, self._limits.seconds)
+        with lock:
+            self._artifacts.finish(artifact.artifact_id, result, asdict(place))
+            _mark(folder, f"===RLM_EXEC_END artifact_id={artifact.artifact_id} status={result.status}===")
+        log.info("a run ended", extra={"run_id": place.run_id, "status": result.status, "reason": result.error})
+
+    def _cut_off(self, artifact_id: str, folder: Path) -> ExecutionResult:
+        """The result of a run whose process is gone; read once more, since it may have finished a moment ago."""
+        result = self._artifacts.result(artifact_id)
+        if result is None:
+            claim = claims.read(folder)
+            started = datetime.fromisoformat(claim.start_time)
+            ran = Ran(folder, claim.run_id, claim.iteration, started, datetime.now(UTC))
+            result = outcome(ran, None, self._limits.seconds)
+            place = Place(claim.run_id, claim.iteration, self._data.catalog, self._data.schema)
+            self._artifacts.finish(artifact_id, result, asdict(place))
+        return result
+
+    def _place(self, run_id: str) -> tuple[str, Path]:
+        artifact_id = claims.artifact_id_of(run_id)
+        if artifact_id is None:
+            raise InvalidRequest(f"{run_id!r} is no run id")
+        folder = self._artifacts.path(artifact_id)
+        if not claims.exists(folder, run_id):
+            raise BackendUnavailable(
+                f"there is no run {run_id} here: it was never submitted, or its folder was removed"
+            )
+        return artifact_id, folder
+
+
+def _mark(folder: Path, marker: str) -> None:
+    """For readers of the log; nothing is decided by it."""
+    with (folder / "run.log").open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(UTC).isoformat()} {marker}\n")
