@@ -70,9 +70,12 @@ class Scopes:
                 self._store.put(namespace, name, {"value": value}, index=False)
 
     def _kept(self, namespace: tuple[str, ...], prefix: str) -> dict[str, Any]:
+        """Stores search by a namespace's beginning: `("user", "jo")` finds `("user", "joan")`, too."""
         kept: dict[str, Any] = {}
-        while found := self._store.search(namespace, limit=PAGE, offset=len(kept)):
-            kept |= {f"{prefix}{item.key}": item.value["value"] for item in found}
+        offset = 0
+        while found := self._store.search(namespace, limit=PAGE, offset=offset):
+            kept |= {f"{prefix}{item.key}": item.value["value"] for item in found if item.namespace == namespace}
+            offset += len(found)
         return kept
 
 

@@ -1,0 +1,123 @@
+"""The live things that tools need, as Protocols: local stand-ins and a workspace's own fit the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from graph.errors import AgentError
+
+TableType = Literal["BASE TABLE", "VIEW"]
+Operator = Literal["LIKE", "NOT LIKE"]
+
+LifeCycleState = Literal["PENDING", "RUNNING", "TERMINATING", "TERMINATED", "SKIPPED", "INTERNAL_ERROR"]
+ResultState = Literal["SUCCESS", "FAILED", "CANCELED", "TIMEDOUT"]
+
+
+class GenieUnavailable(AgentError):
+    """The question could not be turned into rows; the text says why."""
+
+
+class JobsUnavailable(AgentError):
+    """A job can't be started, looked at or stopped; the text says why."""
+
+
+class Matches(Protocol):
+    """`rows` are catalog, schema, table, table type, column, column type; `total` counts those not shown, too."""
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]: ...
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def sql(self) -> str: ...
+
+
+class Catalog(Protocol):
+    def search(
+        self, keyword: str, table_type: TableType | None = None, operator: Operator = "LIKE", *, limit: int = 5
+    ) -> Matches:
+        """Columns by keyword. Raises AgentError when the catalog can't be asked."""
+
+
+@dataclass(frozen=True)
+class GenieAnswer:
+    """`rows` are the first of `row_count`."""
+
+    text: str
+    sql: str | None = None
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+    row_count: int = 0
+
+
+class Genie(Protocol):
+    def ask(self, question: str, thread_id: str) -> GenieAnswer:
+        """Answer in the thread's own conversation. Raises GenieUnavailable."""
+
+
+@dataclass(frozen=True)
+class JobOrder:
+    """What to run and for whom. The same `idempotency_token` starts one run only, also after a crash."""
+
+    user_request: str
+    thread_id: str
+    idempotency_token: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobTask:
+    task_key: str
+    life_cycle_state: LifeCycleState
+    result_state: ResultState | None = None
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """A run as the Jobs API tells it. `result` is what the notebook returned, when it is done."""
+
+    run_id: str
+    life_cycle_state: LifeCycleState
+    result_state: ResultState | None = None
+    state_message: str = ""
+    tasks: tuple[JobTask, ...] = ()
+    run_page_url: str = ""
+    result: str | None = None
+    result_truncated: bool = False
+    error: str | None = None
+
+
+class Jobs(Protocol):
+    """Raises JobsUnavailable for orders that can't be started and runs that can't be reached."""
+
+    @property
+    def about(self) -> str:
+        """What can be run and with which parameters, for the model."""
+
+    def start(self, order: JobOrder) -> str:
+        """Start a run and return its id at once."""
+
+    def poll(self, run_id: str) -> JobRun: ...
+
+    def cancel(self, run_id: str) -> JobRun:
+        """End the run; one that has ended stays as it is."""
+
+    def owner(self, run_id: str) -> str | None:
+        """The thread that started the run; None for a run that nobody here started."""
+
+
+@dataclass(frozen=True)
+class ToolServices:
+    """`volumes_folder` is where saved artifacts go."""
+
+    catalog: Catalog
+    volumes_folder: Path
+    genie: Genie
+    jobs: Jobs
+    genie_name: str = "Genie"
+    genie_description: str = "Answers questions about the tables in natural language"

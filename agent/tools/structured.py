@@ -1,0 +1,41 @@
+"""How a tool of ours is made: named, described, with typed arguments, and with errors that the model can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from pydantic import BaseModel, ValidationError
+
+
+def structured(
+    name: str, description: str, arguments: type[BaseModel], function: Callable[..., str], return_direct: bool = False
+) -> BaseTool:
+    """What `function` raises as ToolException, and arguments that don't fit, are answers with status `error`."""
+    return StructuredTool.from_function(
+        function,
+        name=name,
+        description=description,
+        args_schema=arguments,
+        return_direct=return_direct,
+        handle_tool_error=True,
+        handle_validation_error=said,
+    )
+
+
+def said(error: Any) -> str:
+    """A validation error in one line for each argument that is wrong."""
+    if not isinstance(error, ValidationError):
+        return f"The arguments don't fit: {error}"
+    lines = (f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors())
+    return "The arguments don't fit. " + "; ".join(lines) + ". Call again with these corrected."
+
+
+def thread_of(config: RunnableConfig) -> str:
+    """The thread on which the tool was called. Raises ToolException outside of a thread."""
+    thread_id = (config.get("configurable") or {}).get("thread_id")
+    if not thread_id:
+        raise ToolException("This tool works inside a conversation only: there is no thread_id.")
+    return str(thread_id)
