@@ -18,7 +18,8 @@ df = execute_sql("SELECT vendor, sum(amount) AS total FROM purchase_orders GROUP
 print(df.sort_values("total", ascending=False).head(20).to_string())
 
 What is printed, and the value of `result`, is read; long output is digested by the instruction, and code that \
-fails comes back with its traceback. Several calls in one reply run at the same time. Each starts afresh: names are not kept."""
+fails comes back with its traceback. Several calls in one reply run at the same time. \
+Each starts afresh: names are not kept."""
 
 
 class Arguments(BaseModel):

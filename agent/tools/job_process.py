@@ -1,7 +1,7 @@
 """The process of one local job: a notebook run from top to bottom, detached from whoever started it.
 
-Run by path as `python -I job_process.py FOLDER`; it needs the standard library only. The folder's `job.json` says what to
-run. The process holds a lock on `lock` as long as it lives, and keeps `state.json` true: RUNNING, then TERMINATED
+Run by path as `python -I job_process.py FOLDER`; it needs the standard library only. The folder's `job.json` says what
+to run. The process holds a lock on `lock` as long as it lives, and keeps `state.json` true: RUNNING, then TERMINATED
 with SUCCESS or FAILED and the result.
 """
 

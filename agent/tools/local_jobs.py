@@ -120,15 +120,16 @@ class LocalJobs:
 def is_notebook(path: Path) -> bool:
     if path.suffix == ".ipynb":
         return path.is_file()
-    return path.suffix == ".py" and path.is_file() and path.read_text(encoding="utf-8").startswith(HEADER)
+    return path.suffix == ".py" and path.is_file() and path.read_bytes().startswith(HEADER.encode())
 
 
 def title(path: Path) -> str:
     """The first line of the notebook's first Markdown cell."""
-    found = (
-        cell for cell in cells(path.read_text(encoding="utf-8"), path.suffix == ".ipynb") if cell.startswith("%md")
-    )
-    text = next(found, "").removeprefix("%md").strip()
+    try:
+        found = cells(path.read_text(encoding="utf-8"), path.suffix == ".ipynb")
+    except (ValueError, KeyError):
+        return "a notebook that can't be read"
+    text = next((cell for cell in found if cell.startswith("%md")), "").removeprefix("%md").strip()
     return text.split("\n")[0].lstrip("# ").strip() or "a notebook without a title"
 
 
