@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from agent.guards.engines import BLOCKED, FILE_FORMATS, FILE_NAME, TABLE_FUNCTIONS, Dialect
 from agent.guards.forbidden import words
 from graph.types import Rejection
 
 if TYPE_CHECKING:
     import duckdb
     from sqlglot import exp
-
-Dialect = Literal["duckdb", "databricks"]
 
 MAX_CHARS = 200_000
 
@@ -25,15 +24,21 @@ MAX_CHARS = 200_000
 class SqlRules:
     """`scratch` names schemas (`schema` or `catalog.schema`) where tables and views may be made, filled and dropped.
 
-    Temporary tables and views count as schema `temp`.
+    Temporary tables and views count as schema `temp`, and names without a schema as the empty one.
     """
 
     dialect: Dialect = "duckdb"
     scratch: tuple[str, ...] = ()
 
     def is_scratch(self, catalog: str, schema: str) -> bool:
+        if not schema:
+            return "" in self.scratch
         names = {schema.lower(), f"{catalog}.{schema}".lower()}
-        return bool(schema) and any(scratch.lower() in names for scratch in self.scratch)
+        return any(scratch.lower() in names for scratch in self.scratch)
+
+
+SESSION = ("", "temp")
+"""The scratch of a local warehouse's session: what it creates without a schema is its own and goes with it."""
 
 
 def check_sql(sql: str, rules: SqlRules = SqlRules()) -> Rejection | None:
@@ -67,6 +72,8 @@ WHY: Mapping[str, str] = {
     "reset": "it changes the engine for everyone",
     "call": "procedures can do anything",
     "truncate": "it destroys data",
+    "drop": "it destroys data",
+    "delete": "it destroys data",
     "alter": "it changes a table for everyone",
     "grant": "it changes who may do what",
     "revoke": "it changes who may do what",
@@ -177,8 +184,10 @@ def refuse_target(root: exp.Expr, rules: SqlRules) -> Rejection | None:
     if not targets:
         return blocked(root.key.upper(), "its target can't be seen", rules)
     outside = (target for target in targets if not rules.is_scratch(target.catalog, target.db or implied))
-    named = next((f"{root.key.upper()} {target.sql(rules.dialect)}" for target in outside), None)
-    return blocked(named, "it changes data", rules) if named else None
+    kind = f"{root.args['kind']} " if root.args.get("kind") else ""
+    named = next((f"{root.key.upper()} {kind}{target.sql(rules.dialect)}" for target in outside), None)
+    why = "it destroys data" if isinstance(root, (exp.Drop, exp.Delete)) else "it changes data"
+    return blocked(named, why, rules) if named else None
 
 
 def targets_of(root: exp.Expr) -> list[exp.Table]:
@@ -231,34 +240,6 @@ def table_objections(node: exp.Table, rules: SqlRules) -> Iterator[Rejection]:
         yield blocked(f"the table name {name!r}", "it is read as a file; use the catalog's tables")
 
 
-BLOCKED: Mapping[Dialect, frozenset[str]] = {
-    "duckdb": words(
-        """read_csv read_csv_auto sniff_csv read_parquet parquet_scan parquet_metadata parquet_schema
-        parquet_file_metadata parquet_kv_metadata parquet_bloom_probe parquet_full_metadata read_json read_json_auto
-        read_json_objects read_json_objects_auto read_ndjson read_ndjson_auto read_ndjson_objects read_text read_blob
-        read_xlsx read_avro read_duckdb glob getenv query query_table json_execute_serialized_sql
-        from_substrait duckdb_secrets which_secret sqlite_scan sqlite_attach sqlite_query postgres_scan
-        postgres_scan_pushdown postgres_query postgres_attach postgres_execute mysql_scan mysql_query mysql_execute
-        iceberg_scan iceberg_metadata delta_scan st_read st_read_osm http_get http_post arrow_scan arrow_scan_dumb
-        pandas_scan python_map_function checkpoint force_checkpoint write_log truncate_duckdb_logs
-        enable_logging disable_logging enable_profiling disable_profiling set_config pg_sleep"""
-    ),
-    "databricks": words("""secret try_secret list_secrets http_request reflect try_reflect java_method remote_query"""),
-}
-
-TABLE_FUNCTIONS = words(
-    """range generate_series unnest explode json_each json_tree duckdb_tables duckdb_columns duckdb_views
-    duckdb_schemas duckdb_databases duckdb_functions duckdb_types duckdb_constraints duckdb_indexes
-    pragma_table_info pragma_show summary repeat repeat_row"""
-)
-
-FILE_NAME = re.compile(
-    r"(?i)[/\\*?]|://|\.(?:csv|tsv|txt|parquet|json|jsonl|ndjson|gz|zst|db|duckdb|ddb|sqlite|sqlite3|xlsx|avro|arrow"
-    r"|feather|orc|log|py|env|yaml|yml|toml)$"
-)
-FILE_FORMATS = words("csv json parquet delta text binaryfile orc avro iceberg")
-
-
 def second_opinion(sql: str, rules: SqlRules) -> Rejection | None:
     """DuckDB's own parser has to see one statement of a kind that was allowed, too: two parsers are harder to fool."""
     if rules.dialect != "duckdb":
@@ -290,11 +271,15 @@ def engine() -> duckdb.DuckDBPyConnection:
 def blocked(what: str, why: str, rules: SqlRules | None = None) -> Rejection:
     advice = ""
     if rules is not None:
-        where = " or ".join(rules.scratch)
-        advice = (
-            f" Write to the scratch schema ({where}) instead." if where else " Compute new tables in Python instead."
-        )
+        advice = f" {advised(rules)}"
     return Rejection("SAFETY_BLOCK", f"{what} is not allowed: {why}.{advice}", {"matched": what, "reason": why})
+
+
+def advised(rules: SqlRules) -> str:
+    where = " or ".join(schema for schema in rules.scratch if schema)
+    if "" in rules.scratch:
+        return "Create tables of your own under plain names, without catalog and schema."
+    return f"Write to the scratch schema ({where}) instead." if where else "Compute new tables in Python instead."
 
 
 def unreadable(reason: Any) -> Rejection:
