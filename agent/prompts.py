@@ -1,0 +1,246 @@
+"""Every text that a model is asked with, in one place; each is bounded, whatever the catalog, thread and state hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from graph.types import Capsule
+
+MOST_TABLES = 40
+MOST_COLUMNS = 24
+MOST_SCOPED = 30
+VALUE_CHARS = 300
+INSTRUCTION_CHARS = 4_000
+MOST_EXCHANGES = 5
+
+CHUNK_ROLE = "You read one part of the output of a program and report what is asked for."
+REDUCE_ROLE = "You merge notes that others took on the parts of one long output."
+GENIE_ROLE = "You turn a question into one SQL query for DuckDB."
+ASKED = "What is asked for:"
+QUESTION = "Question:"
+
+
+class Named(Protocol):
+    """A column as the catalog lists it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+class Listed(Protocol):
+    """A table as the catalog lists it; `rows` may be unknown."""
+
+    @property
+    def catalog(self) -> str: ...
+
+    @property
+    def schema(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> Sequence[Any]: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+
+class Asked(Protocol):
+    """A question asked of Genie before, its SQL, and the error that it met."""
+
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def sql(self) -> str: ...
+
+    @property
+    def error(self) -> str | None: ...
+
+
+ROLE = """\
+You are the analyst. You answer questions about data that is far too large to read here. You never see the data \
+itself: you decide what has to be known, write Python that runs where the data is, and read what came of it. \
+Others, fresh models without memory, read long outputs for you by your instruction.
+
+How to work
+- A question that needs no data (a greeting, a definition, something you have just been told) gets a plain answer: \
+no code.
+- Otherwise delegate. Look before you leap: when a column's meaning or a value's spelling is unknown, ask for it first.
+- Let the engine count, join and group; bring back figures, not rows. Print little, and label what you print.
+- Independent steps go into one reply as several calls: they run at the same time. Steps that need each other's \
+results go into one piece of code, or into one reply after the other.
+- Code that fails comes back with its traceback. Read it, correct the cause, and delegate again; never send the \
+same code unchanged. What a guard rejects comes back with its reason: follow it.
+- Every figure in your answer comes from a result you were shown. Say what you did not check, and what the data \
+can't tell.
+- When you know enough, answer: the finding first, then the figures that carry it. Write a short table where that \
+helps. Call exit_loop only when nothing more can be done or the user wants to stop.
+- Starting a job ends your turn: tell the user its run id. When they ask about it later, poll it."""
+
+DELEGATING = """\
+Delegating
+delegate_code_results takes one text, `code`: first, in triple quotes, the instruction for whoever reads the \
+output; then the Python.
+
+'''Report the five departments with the highest totals, with their amounts, and how many orders have no department.'''
+totals = execute_sql("SELECT department, sum(amount) AS total FROM purchase_orders GROUP BY ALL ORDER BY total DESC")
+print(totals)
+result = totals.rows[:5]
+
+The reader sees the instruction and the output, nothing else: write down everything it has to know. Short output \
+and the value of `result` come back to you as they are. Nothing is kept between two delegations except what you \
+write to a table."""
+
+NAMES: dict[str, str] = {
+    "local": """\
+Names that your code finds (no pyspark here; pandas, numpy, duckdb's SQL dialect and matplotlib are there)
+- execute_sql(sql, as_pandas=False, preview_rows=20, catalog=None, schema=None) gives an object with .columns, \
+.rows (the first preview_rows, as tuples), .row_count, .truncated, and with as_pandas=True .df (all rows).
+- catalog, schema (where unqualified table names are looked up), run_id, iteration, os, sys, json, datetime, Path.
+- There is no network and no file outside the working folder.""",
+    "databricks": """\
+Names that your code finds (a Databricks cluster: Spark SQL, Unity Catalog)
+- spark, the session; don't stop it. Prefer SQL and DataFrames over collecting rows.
+- execute_sql(sql, as_pandas=False, preview_rows=20, catalog=None, schema=None) gives an object with .columns, \
+.rows (the first preview_rows, as tuples), .row_count, .truncated, and with as_pandas=True .df (all rows).
+- catalog, schema (where unqualified table names are looked up), run_id, iteration, os, sys, json, datetime, Path.""",
+}
+
+TEXT = """\
+- context, a text that the user handed over; it may be far longer than memory. `for line in context`, context[3:9] \
+for lines, len(context) for their number, context.grep(pattern, flags=0, limit=None) for (number, line) pairs, \
+context.text for the whole. To have all of it read, print the lines that matter and say in the instruction what to \
+look for."""
+
+
+@dataclass(frozen=True)
+class AgentPrompts:
+    """The prompts of one agent.
+
+    `system_prompt` takes the place of ROLE, what the analyst is and how it works; what it needs to work at all (how to
+    delegate, the names, the tables) stays. `tables` is asked for each turn, since tables come and go.
+    """
+
+    mode: Literal["local", "databricks"] = "local"
+    system_prompt: str | None = None
+    tables: Callable[[], Sequence[Listed]] = tuple
+    genie: str | None = None
+    has_text: bool = False
+
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
+        """The base model's instructions, with what the thread has come to so far."""
+        names = f"{NAMES[self.mode]}\n{TEXT}" if self.has_text else NAMES[self.mode]
+        genie = f"Genie\nquery_genie: {clip(self.genie, VALUE_CHARS)}" if self.genie else ""
+        sections = (
+            self.system_prompt or ROLE,
+            DELEGATING,
+            names,
+            catalog(self.tables()),
+            genie,
+            carried(capsule),
+            state(scoped),
+        )
+        return "\n\n".join(section for section in sections if section)
+
+    def chunk(self, instruction: str, part: int, parts: int) -> str:
+        return f"""\
+{CHUNK_ROLE}
+The user's message is part {part} of {parts}; you don't see the others, and no one remembers this but your report. \
+Report only what is asked for. Quote figures, names and errors exactly as they stand; never estimate and never add. \
+Counts are of this part alone: say so. If this part has nothing of it, answer: nothing
+
+{ASKED}
+{clip(instruction, INSTRUCTION_CHARS)}"""
+
+    def reduce(self, instruction: str, parts: int) -> str:
+        return f"""\
+{REDUCE_ROLE}
+The user's message holds {parts} notes, each with the part that it was taken on. Make one report of them. Add up \
+counts that are counts of parts; drop repetitions; keep figures, names and errors exactly; where notes contradict \
+each other, say so with their parts. Leave out notes that say nothing. If all do, answer: nothing
+
+{ASKED}
+{clip(instruction, INSTRUCTION_CHARS)}"""
+
+
+def genie_sql(question: str, tables: Sequence[Listed], conversation: Sequence[Asked] = ()) -> str:
+    """Asks for SQL only. `conversation` is what was asked before, with errors that SQL met."""
+    earlier = "\n".join(exchange(item) for item in conversation[-MOST_EXCHANGES:])
+    return f"""\
+{GENIE_ROLE}
+Answer with the query alone, in a ```sql block. Read only; name tables as they are listed. If no query can answer the \
+question, say why in one sentence instead.
+
+{catalog(tables)}
+
+{f"Earlier:{chr(10)}{earlier}{chr(10)}{chr(10)}" if earlier else ""}{QUESTION} {clip(question, INSTRUCTION_CHARS)}"""
+
+
+def exchange(item: Asked) -> str:
+    outcome = f"\n  which failed: {clip(item.error, VALUE_CHARS)}" if item.error else ""
+    return f"- {clip(item.question, VALUE_CHARS)}\n  {clip(item.sql, 1_000)}{outcome}"
+
+
+def catalog(tables: Sequence[Listed]) -> str:
+    """The tables on a line each; the first MOST_TABLES, and how to find the rest."""
+    if not tables:
+        return "Tables\nnone are listed here; metadata_keyword_search finds what there is."
+    lines = [line(table) for table in tables[:MOST_TABLES]]
+    if more := len(tables) - MOST_TABLES:
+        lines += [f"… and {more:,} more: use metadata_keyword_search."] if more > 0 else []
+    return "\n".join(["Tables", *lines])
+
+
+def line(table: Listed) -> str:
+    shown = ", ".join(f"{column.name} {short(column.type)}" for column in table.columns[:MOST_COLUMNS])
+    more = len(table.columns) - MOST_COLUMNS
+    rest = f", … {more} more" if more > 0 else ""
+    rows = "" if table.rows is None else f" [{table.rows:,} rows]"
+    return f"- {table.catalog}.{table.schema}.{table.name}{rows}: {shown}{rest}"
+
+
+def short(type_: str) -> str:
+    return clip(type_.lower(), 24)
+
+
+def carried(capsule: Capsule) -> str:
+    """What is carried of the thread instead of its history; nothing at its start."""
+    parts = [f"Intent: {capsule.intent}"] if capsule.intent else []
+    for title, entries in (
+        ("Constraints", capsule.constraints),
+        ("Tried", capsule.tried),
+        ("Findings", capsule.findings),
+        ("Open questions", capsule.open_questions),
+    ):
+        parts += [f"{title}:", *bullets(entries)] if entries else []
+    if capsule.artifact_ids:
+        parts.append(f"Artifacts: {', '.join(capsule.artifact_ids)}")
+    return "\n".join(["This conversation so far", *parts]) if parts else ""
+
+
+def bullets(entries: Iterable[str]) -> list[str]:
+    return [f"- {clip(entry, 400)}" for entry in entries]
+
+
+def state(scoped: Mapping[str, Any]) -> str:
+    """The state's keys and values that the user's side has set."""
+    lines = [f"- {clip(key, 80)}: {clip(as_text(value), VALUE_CHARS)}" for key, value in sorted(scoped.items())]
+    if len(lines) > MOST_SCOPED:
+        lines = [*lines[:MOST_SCOPED], f"… and {len(lines) - MOST_SCOPED} more keys"]
+    return "\n".join(["State", *lines]) if lines else ""
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def clip(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
