@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,19 @@ COUNTED_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
+class SqlAccess:
+    """How a run gets at data: `session` opens its database, `check` says no to a statement or nothing.
+
+    `catalog` and `schema` are where names are looked up first when a statement comes with neither.
+    """
+
+    session: Callable[[], Session]
+    check: CheckSql
+    catalog: str | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
 class Query:
     """`rows` is how many to send; None is all."""
 
@@ -32,13 +45,19 @@ class Query:
 
 
 class Broker:
-    """Answers one run's requests in a thread of its own until either side closes."""
+    """Answers one run's requests in a thread of its own until either side closes.
 
-    def __init__(self, run_id: str, channel: socket.socket, session: Session, check_sql: CheckSql) -> None:
+    `opening` is the frame that the run waits for before it starts.
+    """
+
+    def __init__(self, run_id: str, channel: socket.socket, sql: SqlAccess, opening: Mapping[str, Any]) -> None:
         self._run_id = run_id
         self._channel = channel
-        self._session = session
-        self._check_sql = check_sql
+        self._sql = sql
+        self._opening = opening
+        self._session: Session | None = None
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._serve, name=f"broker-{run_id}", daemon=True)
 
     def start(self) -> None:
@@ -46,32 +65,33 @@ class Broker:
 
     def close(self) -> None:
         """End a running statement, the thread, the session and the channel."""
-        try:
+        with self._closing:
+            self._closed = True
+        with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            log.debug("the run closed its channel first", extra={"run_id": self._run_id})
-        self._session.close()
+        if self._session is not None:
+            self._session.close()
         if self._thread.ident is not None:
             self._thread.join()
         self._channel.close()
 
     def _serve(self) -> None:
         number = 0
-        while True:
-            try:
+        try:
+            send_json(self._channel, self._opening)
+            while True:
                 query = _query(receive_json(self._channel, LARGEST_REQUEST))
                 number += 1
                 self._answer(query, f"{self._run_id}-{number}")
-            except (EOFError, OSError):
-                return
-            except (ValueError, KeyError, TypeError) as error:
-                log.warning("a run broke the protocol", extra={"run_id": self._run_id, "reason": str(error)})
-                return
+        except (EOFError, OSError):
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("a run broke the protocol", extra={"run_id": self._run_id, "reason": str(error)})
 
     def _answer(self, query: Query, statement_id: str) -> None:
         trailer: dict[str, Any] = {"error": None, "row_count": None, "statement_id": statement_id}
         frames = FrameWriter(self._channel)
-        rejection = self._check_sql(query.sql)
+        rejection = self._sql.check(query.sql)
         if rejection is not None:
             trailer["error"] = f"{rejection.code}: {rejection.message}"
         else:
@@ -86,7 +106,8 @@ class Broker:
         """Stream the rows asked for; return how many the result has, None when it has too many to count."""
         import pyarrow
 
-        with closing(self._session.stream(query.sql, catalog=query.catalog, schema=query.schema)) as batches:
+        place = (query.catalog, query.schema) if query.catalog or query.schema else (self._sql.catalog, self._sql.schema)
+        with closing(self._opened().stream(query.sql, catalog=place[0], schema=place[1])) as batches:
             with pyarrow.ipc.new_stream(frames, next(batches).schema) as writer:
                 count = 0
                 for batch in batches:
@@ -97,6 +118,15 @@ class Broker:
                     if query.rows is not None and count > max(COUNTED_ROWS, query.rows):
                         return None
         return count
+
+    def _opened(self) -> Session:
+        """The run's session, opened for its first statement: most of the cost of SQL is here."""
+        with self._closing:
+            if self._closed:
+                raise QueryFailed("the run has ended")
+            if self._session is None:
+                self._session = self._sql.session()
+            return self._session
 
 
 def _query(message: dict[str, Any]) -> Query:

@@ -64,7 +64,9 @@ def run(job: Job, channel: socket.socket, record: int) -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     _prepare(job)
     module = ModuleType("__main__")
-    module.__dict__.update(names(job.place, SHOWN, SqlClient(channel).execute_sql, _context(job.text)))
+    module.__dict__.update(
+        names(job.place, f"{job.folder}/{SHOWN}", SqlClient(channel).execute_sql, _context(job.text))
+    )
     sys.modules["__main__"] = module
     code, ended = _execute(job, module)
     if os.getpid() != process:

@@ -25,7 +25,7 @@ class Place:
 
 
 def names(place: Place, file: str, execute_sql: Callable[..., Any], context: object) -> dict[str, Any]:
-    """The module dict of a run. `context` is None when no text was handed over."""
+    """The module dict of a run. `context` is None when no text was handed over, `file` where the code lies."""
     return {
         "__name__": "__main__",
         "__file__": file,

@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 
-from agent.execution.broker import Broker, CheckSql
+from agent.execution.broker import Broker, CheckSql, SqlAccess
 from agent.execution.confine import Allowance
 from agent.execution.harness import Job, Record
 from agent.execution.names import Place
 from agent.execution.supervisor import Plan, Report
 from agent.execution.warehouse import Warehouse
-from agent.execution.wire import send_json
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +141,8 @@ def start(code: str, folder: Path, place: Place, data: Data, limits: RunLimits) 
         far.close()
         os.close(report_end)
         os.close(control_end)
-    broker = Broker(place.run_id, channel, data.warehouse.session(), data.check_sql)
-    send_json(channel, asdict(_plan(code, folder, place, data, limits)))
+    access = SqlAccess(data.warehouse.session, data.check_sql, data.catalog, data.schema)
+    broker = Broker(place.run_id, channel, access, asdict(_plan(code, folder, place, data, limits)))
     broker.start()
     return Run(folder, process, ends, broker, limits)
 

@@ -1,8 +1,8 @@
-"""The local warehouse: one DuckDB in this process over the generated sample and the user's files.
+"""The local warehouse: DuckDB in this process over the generated sample and the user's files.
 
 Catalog `sample` (schemas silo_north, silo_lakeside, silo_valley, all_silos) and catalog `files` (schema `data`) are
 files below the home, built once under a lock and attached read-only, so that any number of processes can have them
-open. What SQL creates lands in its session's own scratch catalog, in memory, and goes with the session.
+open. What a run's SQL creates lands in memory of its own session, which no other can see, and goes with it.
 
 SQL can't reach files, extensions or the configuration: external access is off and the configuration locked. What
 DuckDB leaves open even then (ATTACH of a file it already knows, DETACH, COPY onto an allowed path) is refused by
@@ -15,13 +15,13 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from agent.execution import sample as generated
 from agent.execution.files import DataFile, find_files, load
@@ -78,15 +78,14 @@ class Matches:
 
 
 class Session:
-    """One caller's connection: its own scratch catalog and search path. One statement at a time.
+    """One caller's connection, with its search path. One statement at a time.
 
     `close` and `interrupt` may be called from any thread; they end a running statement.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, search_path: str, drop: Callable[[], None]) -> None:
+    def __init__(self, connection: DuckDBPyConnection, search_path: str) -> None:
         self._connection = connection
         self._search_path = search_path
-        self._drop = drop
         self._lock = threading.Lock()
         self._closed = False
         self._look_in(None, None)
@@ -151,7 +150,6 @@ class Session:
             if not self._closed:
                 self._closed = True
                 self._connection.close()
-                self._drop()
         finally:
             self._lock.release()
 
@@ -162,8 +160,8 @@ class Session:
         self.close()
 
     def _look_in(self, catalog: str | None, schema: str | None) -> None:
-        entry = _search_entry(catalog, schema)
-        self._connection.execute(f"SET search_path = '{self._search_path.format(first=entry)}'")
+        path = ",".join(filter(None, (_search_entry(catalog, schema), self._search_path)))
+        self._connection.execute(f"SET search_path = '{path}'")
         self._connection.complete()
 
     def _settle(self, catalog: str | None, schema: str | None) -> None:
@@ -186,7 +184,7 @@ class Session:
 
 
 def _search_entry(catalog: str | None, schema: str | None) -> str:
-    """What to put in front of a search path, with its comma; nothing when neither is given."""
+    """What to put in front of a search path; empty when neither is given."""
     if not catalog and not schema:
         return ""
     for name in (catalog, schema):
@@ -195,23 +193,39 @@ def _search_entry(catalog: str | None, schema: str | None) -> str:
     if not catalog:
         catalog = SAMPLE if schema in SAMPLE_SCHEMAS else FILES if schema == FILES_SCHEMA else None
     schema = schema or {SAMPLE: SAMPLE_SCHEMAS[0], FILES: FILES_SCHEMA}.get(catalog or "", "main")
-    return f"{catalog}.{schema}," if catalog else f"{schema},"
+    return f"{catalog}.{schema}" if catalog else schema
 
 
 def _refuse_dangerous(statement: str) -> None:
     if statement not in ALLOWED:
-        raise QueryFailed(f"{statement} statements are off here: query tables, or create them in the session's scratch")
+        raise QueryFailed(f"{statement} statements are off here: query the tables, or create your own in memory")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What every connection of a warehouse attaches, and the only files that it may read besides."""
+
+    catalogs: Mapping[str, Path]
+    readable: tuple[Path, ...]
+    spill: Path
+
+    @property
+    def search_path(self) -> str:
+        schemas = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
+        return ",".join(f"{catalog}.{schema}" for catalog in self.catalogs for schema in schemas[catalog])
 
 
 class Warehouse:
-    """Thread-safe: each query and session works on a cursor of its own."""
+    """Thread-safe: each query works on a cursor of its own and each session on a database of its own."""
 
-    def __init__(self, connection: DuckDBPyConnection, catalogs: Sequence[str]) -> None:
-        self._connection = connection
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._connection = _connect(sources, "50%")
         self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
         self._tables: tuple[Table, ...] | None = None
-        self.catalogs = tuple(catalogs)
+        self.catalogs = tuple(sources.catalogs)
+        if self.catalogs:
+            self._connection.execute(f"USE {self.catalogs[0]}; DETACH memory")
 
     @property
     def catalog(self) -> str | None:
@@ -222,19 +236,15 @@ class Warehouse:
     def schema(self) -> str | None:
         return {FILES: FILES_SCHEMA, SAMPLE: SAMPLE_SCHEMAS[0]}.get(self.catalog or "")
 
-    def session(self, *, scratch: bool = True) -> Session:
-        """A connection for one run. With `scratch`, what it creates unqualified lands in memory of its own."""
-        places = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
-        entries = [f"{catalog}.{schema}" for catalog in self.catalogs for schema in places[catalog]] or ["memory.main"]
-        own = f"scratch_{next(self._numbers)}" if scratch else None
-        if own:
-            self._run(f"ATTACH ':memory:' AS {own}")
-            entries.insert(0, f"{own}.main")
-        with self._lock:
-            cursor = self._connection.cursor()
-        return Session(
-            cursor, "{first}".join([f"{entries[0]},", ",".join(entries[1:])]).rstrip(","), partial(self._forget, own)
-        )
+    def session(self) -> Session:
+        """A database for one run: the warehouse's tables to read, memory in which it may create. Raises QueryFailed."""
+        import duckdb
+
+        path = ",".join(filter(None, ("memory.main", self._sources.search_path)))
+        try:
+            return Session(_connect(self._sources, "25%"), path)
+        except duckdb.Error as error:
+            raise QueryFailed(f"the warehouse can't be opened: {error}") from error
 
     def query(
         self,
@@ -245,8 +255,10 @@ class Warehouse:
         catalog: str | None = None,
         schema: str | None = None,
     ) -> pyarrow.Table:
-        """One statement in a session of its own; `?` in it are bound to `parameters`. Raises QueryFailed."""
-        with self.session() as session:
+        """Read; `?` in the SQL are bound to `parameters`. Nothing can be created here. Raises QueryFailed."""
+        with self._lock:
+            cursor = self._connection.cursor()
+        with Session(cursor, self._sources.search_path or "memory.main") as session:
             return session.query(sql, parameters, limit=limit, catalog=catalog, schema=schema)
 
     def tables(self) -> tuple[Table, ...]:
@@ -280,6 +292,7 @@ class Warehouse:
         return Matches(tuple(tuple(map(str, row.values())) for row in found[:limit]), len(found), sql)
 
     def close(self) -> None:
+        """Sessions stay open: they close themselves."""
         self._connection.close()
 
     def __enter__(self) -> Warehouse:
@@ -287,15 +300,6 @@ class Warehouse:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _forget(self, scratch: str | None) -> None:
-        if scratch:
-            self._run(f"DETACH {scratch}")
-
-    def _run(self, sql: str) -> None:
-        with self._lock:
-            self._connection.execute(sql)
-            self._connection.complete()
 
     def _read_tables(self) -> Iterator[Table]:
         with self._lock:
@@ -339,43 +343,46 @@ def open_warehouse(home: Path, sample: bool = True, paths: Sequence[Path] = ()) 
 
     Parquet files stay where they are and are read through views; the others are read once, and again when they change.
     """
-    import duckdb
-
     folder = home / "warehouse"
     folder.mkdir(parents=True, exist_ok=True)
     files = find_files(paths)
-    attached: dict[str, Path] = {}
+    catalogs: dict[str, Path] = {}
     if files:
-        attached[FILES] = _built_files(folder, files)
+        catalogs[FILES] = _built_files(folder, files)
     if sample:
-        attached[SAMPLE] = _built(folder / f"sample-{generated.VERSION}.duckdb", _fill_sample)
+        catalogs[SAMPLE] = _built(folder / f"sample-{generated.VERSION}.duckdb", _fill_sample)
+    readable = tuple(file.path for file in files if file.kind == "parquet")
+    return Warehouse(Sources(catalogs, readable, folder / "spill"))
+
+
+def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
+    """A locked-down database in memory with the sources attached; `memory` is a share of the machine's."""
+    import duckdb
+
     connection = duckdb.connect(":memory:")
-    try:
-        for name, path in attached.items():
-            connection.execute(f"ATTACH '{_quoted(path)}' AS {name} (READ_ONLY)")
-        _lock_down(connection, folder, [file.path for file in files if file.kind == "parquet"])
-    except duckdb.Error:
-        connection.close()
-        raise
-    return Warehouse(connection, tuple(attached))
-
-
-def _lock_down(connection: DuckDBPyConnection, folder: Path, readable: Sequence[Path]) -> None:
-    allowed = ", ".join(f"'{_quoted(path)}'" for path in readable)
-    for setting in (
+    allowed = ", ".join(f"'{_quoted(path)}'" for path in sources.readable)
+    settings = (
         "python_enable_replacements = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "allow_community_extensions = false",
         "enable_progress_bar = false",
         "TimeZone = 'UTC'",
-        "memory_limit = '50%'",
-        f"temp_directory = '{_quoted(folder / f'spill-{os.getpid()}')}'",
+        f"memory_limit = '{memory}'",
+        f"temp_directory = '{_quoted(sources.spill / uuid4().hex)}'",
         f"allowed_paths = [{allowed}]",
         "enable_external_access = false",
         "lock_configuration = true",
-    ):
-        connection.execute(f"SET {setting}")
+    )
+    try:
+        for name, path in sources.catalogs.items():
+            connection.execute(f"ATTACH '{_quoted(path)}' AS {name} (READ_ONLY)")
+        for setting in settings:
+            connection.execute(f"SET {setting}")
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _quoted(path: Path) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from agent.records.notebook import Page, render
+from agent.execution.notebook import Page, render
 from graph.errors import InvalidRequest
 from graph.types import Artifact, ExecutionResult
 
