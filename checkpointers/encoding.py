@@ -18,7 +18,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 RAW, ZSTD, ENCRYPTED = 0, 1, 16
-_SMALL = 48
+_SMALL = 24
 _LEVEL = 3
 _TYPES = {"msgpack": b"m", "null": b"n", "bytes": b"b", "bytearray": b"a"}
 _NAMES = {tag: name for name, tag in _TYPES.items()}
@@ -53,7 +53,7 @@ class Undecodable(ValueError):
 
 
 def strict_serializer(allowed_types: Iterable[tuple[str, ...]] = ()) -> JsonPlusSerializer:
-    """LangGraph's serializer without pickle, that revives its own safe types and those named here, as (module, name)."""
+    """LangGraph's serializer without pickle; it revives its own safe types and those named here, as (module, name)."""
     return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(allowed_types) or None)
 
 

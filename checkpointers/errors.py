@@ -66,8 +66,8 @@ class StoreUnavailable(StoreError):
 class CorruptRow(StoreError):
     def __init__(self, path: str, what: str, detail: str) -> None:
         super().__init__(
-            f"{path}: {what} doesn't decode ({detail}). The other rows are not affected: go on from an earlier checkpoint "
-            "(list the thread with `before` this one), restore the file from a backup, or delete the thread."
+            f"{path}: {what} doesn't decode ({detail}). The other rows are not affected: go on from an earlier "
+            "checkpoint (list the thread with `before` this one), restore the file from a backup, or delete the thread."
         )
         self.what = what
 
@@ -86,6 +86,7 @@ class ThreadBusy(StoreError):
 class LeaseLost(StoreError):
     def __init__(self, thread_id: str, detail: str) -> None:
         super().__init__(
-            f"this run no longer holds thread {thread_id!r} ({detail}), so its step was not saved. Start the request again."
+            f"this run no longer holds thread {thread_id!r} ({detail}), so its step was not saved. "
+            "Start the request again."
         )
         self.thread_id = thread_id

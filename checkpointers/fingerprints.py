@@ -93,13 +93,18 @@ def _kept(content: Any) -> Any:
     kind = type(content)
     if kind is str or content is None:
         return content
-    if kind is dict and all(_exact(v) for v in content.values()):
-        return {key: value if value is None or type(value) is str else type(value)() for key, value in content.items()}
-    return Packed(content)
-
-
-def _exact(value: Any) -> bool:
-    return type(value) is str or value is None or (type(value) in (dict, list) and not value)
+    if kind is not dict:
+        return Packed(content)
+    copy = {}
+    for key, value in content.items():
+        kind = type(value)
+        if kind is str or value is None:
+            copy[key] = value
+        elif (kind is dict or kind is list) and not value:
+            copy[key] = kind()
+        else:
+            return Packed(content)
+    return copy
 
 
 _messages: dict[type, bool] = {}

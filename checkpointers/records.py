@@ -34,12 +34,12 @@ class CheckpointRow(NamedTuple):
 
 
 class SegmentRow(NamedTuple):
-    """`count` elements of a list from position `start` of their lineage, and 16 bytes of hash for each."""
+    """`size` elements of a list from position `start` of their lineage, and 16 bytes of hash for each."""
 
     place: Place
     lineage: int
     start: int
-    count: int
+    size: int
     hashes: bytes
     data: bytes
 
@@ -115,7 +115,7 @@ class ThreadInfo:
 class SegmentKey:
     lineage: int
     start: int
-    count: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Saver(BaseCheckpointSaver[Any]):
     def _get(self, place: Place, checkpoint_id: str | None) -> CheckpointTuple | None: ...
 
     @abstractmethod
-    def _page(self, selection: Selection) -> list[Listed]: ...
+    def _page(self, selection: Selection) -> Sequence[Listed]: ...
 
     @abstractmethod
     def _prune(self, thread_id: str, keep_last: int) -> None: ...
@@ -167,7 +167,7 @@ class Saver(BaseCheckpointSaver[Any]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Newest first, a page at a time: nothing is held open between two items, so the saver can be used meanwhile."""
+        """Newest first, a page at a time: nothing is held open, so the saver can be used between two items."""
         for page in self._found(config, filter or {}, before, limit):
             yield from page
 
@@ -177,7 +177,7 @@ class Saver(BaseCheckpointSaver[Any]):
         wanted: dict[str, Any],
         before: RunnableConfig | None,
         limit: int | None,
-    ) -> Iterator[list[CheckpointTuple]]:
+    ) -> Iterator[Sequence[CheckpointTuple]]:
         left = float("inf") if limit is None else limit
         selection = _selection(config, before)
         while left > 0:
@@ -207,7 +207,7 @@ class Saver(BaseCheckpointSaver[Any]):
             else:
                 self._prune(str(thread_id), keep_last)
 
-    def expire(self) -> list[str]:
+    def expire(self) -> Sequence[str]:
         """Delete the threads that nobody touched for the retention's `ttl`; their ids."""
         if self._retention.ttl is None:
             return []
@@ -233,8 +233,8 @@ class Saver(BaseCheckpointSaver[Any]):
                 time.sleep(pause)
                 if hold := self._attempt(str(thread_id)):
                     break
-        lease, hold = self._granted(str(thread_id), hold, policy, time.monotonic() - begun)
-        with leases.entered(lease, hold):
+        lease, granted = self._granted(str(thread_id), hold, policy, time.monotonic() - begun)
+        with leases.entered(lease, granted):
             yield lease
 
     @contextlib.asynccontextmanager
@@ -247,8 +247,8 @@ class Saver(BaseCheckpointSaver[Any]):
                 await asyncio.sleep(pause)
                 if hold := await self._in_worker(self._attempt, str(thread_id)):
                     break
-        lease, hold = await self._in_worker(self._granted, str(thread_id), hold, policy, time.monotonic() - begun)
-        with leases.entered(lease, hold):
+        lease, granted = await self._in_worker(self._granted, str(thread_id), hold, policy, time.monotonic() - begun)
+        with leases.entered(lease, granted):
             yield lease
 
     def _granted(self, thread_id: str, hold: Hold | None, policy: Policy, waited: float) -> tuple[Lease, Hold]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -56,7 +56,7 @@ _SMALL_TYPES = (type(None), bool, int, float)
 
 
 class SegmentedSaver(Saver):
-    """`always_serialize` gives up the fingerprints: each list is serialized whole at each step, as the official savers do."""
+    """`always_serialize` gives up the fingerprints: each list is serialized whole at each step, as others do."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class SegmentedSaver(Saver):
             return None  # nothing to build on: the next checkpoint is stored whole
         return Tip(checkpoint_id, dict(head["channel_versions"]), refs, reader.lists)
 
-    def _page(self, selection: Selection) -> list[Listed]:
+    def _page(self, selection: Selection) -> Sequence[Listed]:
         out = []
         for row in self._store.page(selection):
             try:
@@ -229,7 +229,7 @@ class SegmentedSaver(Saver):
         """Small integers; threads that began with the official savers' strings go on with these."""
         if not isinstance(current, str):
             return 1 if current is None else current + 1
-        return f"{int(current.split('.')[0]) + 1:032}.{secrets.randbelow(10**16):016}"
+        return f"{int(current.split('.')[0]) + 1:032}.{random.randrange(10**16):016}"  # noqa: S311 tells branches apart, no secret
 
     def delete_thread(self, thread_id: str) -> None:
         self._store.delete_thread(str(thread_id))
@@ -250,7 +250,7 @@ class SegmentedSaver(Saver):
         for thread_id, ids in doomed.items():
             self._keep(thread_id, retention.survivors(self._facts(thread_id), ids))
 
-    def threads(self) -> list[ThreadInfo]:
+    def threads(self) -> Sequence[ThreadInfo]:
         return self._store.threads()
 
     def vacuum(self) -> None:
@@ -308,7 +308,10 @@ class SegmentedSaver(Saver):
         self._store.remove(removals)
 
     def _removal(self, place: Place, stays: set[str]) -> Removal:
-        gone, orphans, runs, keys = [], [], [], set()
+        gone: list[str] = []
+        orphans: list[str] = []
+        runs: list[Run] = []
+        keys: set[int] = set()
         for row in self._rows(place):
             if row.id not in stays:
                 gone.append(row.id)
@@ -332,7 +335,7 @@ class SegmentedSaver(Saver):
     def _compactions(self, place: Place) -> Iterable[Compaction]:
         keys = sorted(self._store.segment_keys(place), key=lambda s: (s.lineage, s.start))
         for group in _neighbours(keys):
-            rows = self._store.segments(place, group[0].lineage, group[0].start, group[-1].start + group[-1].count)
+            rows = self._store.segments(place, group[0].lineage, group[0].start, group[-1].start + group[-1].size)
             elements = [e for row in rows for e in _opened_elements(self._codec, row.data)]
             hashes = b"".join(self._codec.open(row.hashes) if self._codec.cipher else row.hashes for row in rows)
             merged = _segment(self._codec, place, (group[0].lineage, group[0].start), elements, hashes)
@@ -400,14 +403,13 @@ class _Writer:
         data = self._codec.dumps(value)
         if len(data) <= (_INLINE_INPUT if channel == "__start__" else _INLINE):
             return data
-        key = secrets.randbits(47)
+        key = random.getrandbits(47)
         self.values.append(ValueRow(self._place, key, self._codec.seal(data)))
         return key
 
     def _list(self, value: list[Any] | RawList, known: ListTip | None) -> ListTip | None:
         """None for a list that is stored as one value: it is small, or can't be split."""
-        raw = isinstance(value, RawList)
-        if not raw and known and known.mark and self._watch and known.mark.begins(value):
+        if isinstance(value, list) and known and known.mark and self._watch and known.mark.begins(value):
             return self._grown(value[len(known.elements) :], known)
         elements = value.elements if isinstance(value, RawList) else self._codec.elements(value)
         if elements is None or (known is None and sum(map(len, elements)) <= _INLINE):
@@ -415,7 +417,7 @@ class _Writer:
         hashes = [segments.digest(e) for e in elements]
         mark = fingerprint(value) if self._watch and not isinstance(value, RawList) else None
         old = known or ListTip((), [], [], None, 0)
-        plan = segments.plan(old.hashes, old.runs, hashes, secrets.randbits(47))
+        plan = segments.plan(old.hashes, old.runs, hashes, random.getrandbits(47))
         if plan.start and self._branch:
             plan = self._branched(plan, len(elements))
         self._write(plan, elements, hashes)
@@ -430,7 +432,7 @@ class _Writer:
             return None
         elements = known.elements + fresh
         hashes = known.hashes + [segments.digest(e) for e in fresh]
-        plan = segments.appended(known.runs, range(len(known.elements), len(elements)), secrets.randbits(47))
+        plan = segments.appended(known.runs, range(len(known.elements), len(elements)), random.getrandbits(47))
         if plan.start and self._branch:
             plan = self._branched(plan, len(elements))
         self._write(plan, elements, hashes)
@@ -441,7 +443,7 @@ class _Writer:
     def _branched(plan: segments.Plan, total: int) -> segments.Plan:
         last = plan.runs[-1]
         kept = plan.runs[:-1] if last.start == plan.start else (*plan.runs[:-1], last._replace(stop=plan.start))
-        return segments.branched(kept, plan.fresh, total, secrets.randbits(47))
+        return segments.branched(kept, plan.fresh, total, random.getrandbits(47))
 
     def _write(self, plan: segments.Plan, elements: list[bytes], hashes: list[bytes]) -> None:
         if plan.fresh:
@@ -491,7 +493,7 @@ class _Reader:
         for row in self._store.segments(self._place, run.lineage, run.start, run.stop):
             if row.start > at:
                 break
-            skip, take = at - row.start, min(run.stop, row.start + row.count) - row.start
+            skip, take = at - row.start, min(run.stop, row.start + row.size) - row.start
             elements += _opened_elements(self._codec, row.data)[skip:take]
             joined = self._codec.open(row.hashes) if self._codec.cipher else row.hashes
             hashes += segments.split_hashes(joined)[skip:take]
@@ -509,7 +511,7 @@ class _Spans:
             self._spans.setdefault(run.lineage, set()).add((run.start, run.stop))
 
     def touch(self, segment: SegmentKey) -> bool:
-        end = segment.start + segment.count
+        end = segment.start + segment.size
         return any(start < end and segment.start < stop for start, stop in self._spans.get(segment.lineage, ()))
 
 
@@ -548,8 +550,8 @@ def _neighbours(keys: Sequence[SegmentKey]) -> Iterable[list[SegmentKey]]:
     """Groups of at least two adjacent segments, at most 256 elements together."""
     group: list[SegmentKey] = []
     for key in keys:
-        adjacent = group and group[-1].lineage == key.lineage and group[-1].start + group[-1].count == key.start
-        if group and not (adjacent and sum(k.count for k in group) + key.count <= _MERGED_BYTES_COUNT):
+        adjacent = group and group[-1].lineage == key.lineage and group[-1].start + group[-1].size == key.start
+        if group and not (adjacent and sum(k.size for k in group) + key.size <= _MERGED_BYTES_COUNT):
             if len(group) > 1:
                 yield group
             group = []

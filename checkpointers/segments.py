@@ -81,7 +81,7 @@ def _common(old: Sequence[bytes], new: Sequence[bytes]) -> int:
 
 
 def _matched(old: Sequence[bytes], new: Sequence[bytes], kept: int) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """The new list as (source, start, stop): source 0 is a stretch of the old list, 1 a stretch of the fresh elements."""
+    """The new list as (source, start, stop): source 0 is a stretch of the old list, 1 one of the fresh elements."""
     where = {element: position for position, element in reversed(list(enumerate(old)))}
     pieces: list[tuple[int, int, int]] = [(0, 0, kept)] if kept else []
     fresh: list[int] = []

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +34,6 @@ from checkpointers.records import (
     SegmentRow,
     Selection,
     ThreadInfo,
-    ValueRow,
-    WritesRow,
 )
 from checkpointers.retention import Retention
 from checkpointers.saver import serializer
@@ -43,16 +41,18 @@ from checkpointers.segmented import SegmentedSaver, lock_folder
 from checkpointers.times import time_of
 
 Durability = Literal["full", "normal"]
+Execute = Callable[..., sqlite3.Cursor]
 
 # A file at version n has had the first n of these. Never edit one; append.
 MIGRATIONS = (
     """
-    CREATE TABLE saver_places(place INTEGER PRIMARY KEY, thread_id TEXT NOT NULL, ns TEXT NOT NULL, UNIQUE(thread_id, ns));
+    CREATE TABLE saver_places(
+        place INTEGER PRIMARY KEY, thread_id TEXT NOT NULL, ns TEXT NOT NULL, UNIQUE(thread_id, ns));
     CREATE TABLE saver_checkpoints(
         place INTEGER NOT NULL, id TEXT NOT NULL, parent TEXT, metadata BLOB NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY(place, id)) WITHOUT ROWID;
     CREATE TABLE saver_segments(
-        place INTEGER NOT NULL, lineage INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,
+        place INTEGER NOT NULL, lineage INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL,
         hashes BLOB NOT NULL, data BLOB NOT NULL);
     CREATE UNIQUE INDEX saver_segments_at ON saver_segments(place, lineage, start);
     CREATE TABLE saver_values(place INTEGER NOT NULL, key INTEGER NOT NULL, data BLOB NOT NULL);
@@ -64,6 +64,12 @@ MIGRATIONS = (
 )
 _TABLES = ("saver_checkpoints", "saver_segments", "saver_values", "saver_writes")
 _WAIT = 30.0
+
+# A segment begins where its lineage ends; when another writer was there first, nothing is inserted.
+_APPEND = """
+    INSERT INTO saver_segments SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?3 = coalesce((
+        SELECT start + size FROM saver_segments WHERE place=?1 AND lineage=?2 ORDER BY start DESC LIMIT 1), 0)
+"""
 
 
 class SqliteSaver(SegmentedSaver):
@@ -117,7 +123,6 @@ class SqliteStore:
         self._wait = busy_timeout
         self._write_lock = threading.RLock()
         self._places: dict[Place, int] = {}
-        self._seen = -1
         with self._errors():
             self._writer = self._connected(durability)
             self._reader, self._read_lock = self._writer, self._write_lock
@@ -167,66 +172,66 @@ class SqliteStore:
     # Writing
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        with self._write_lock, self._errors():
-            execute = self._writer.execute
-            execute("BEGIN IMMEDIATE")
+    def _transaction(self) -> Iterator[Execute]:
+        with self._write_lock:
             try:
-                yield execute
-                execute("COMMIT")
+                self._writer.execute("BEGIN IMMEDIATE")
+                yield self._writer.execute
+                self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._undo()
+                raise self._named(error) from error
             except BaseException:
-                if self._writer.in_transaction:
-                    execute("ROLLBACK")
-                self._seen = -1
+                self._undo()
                 raise
 
+    def _undo(self) -> None:
+        self._places.clear()
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
     def commit(self, batch: Batch) -> None:
-        with self._transaction() as execute:
-            if batch.writes:
-                self._insert_writes(execute, batch.writes)
-            for segment in batch.segments:
-                self._insert_segment(execute, segment)
-            for value in batch.values:
-                self._insert_value(execute, value)
-            if batch.checkpoint:
-                self._insert_checkpoint(execute, batch.checkpoint)
+        if batch.segments or batch.values or (batch.checkpoint and batch.writes):
+            with self._transaction() as execute:
+                self._insert(execute, batch)
+        else:
+            self._commit_one(batch)
 
-    def _insert_checkpoint(self, execute: Any, row: CheckpointRow) -> None:
-        number = self._number(execute, row.place)
-        execute("INSERT OR REPLACE INTO saver_checkpoints VALUES(?,?,?,?,?)", (number, *row[1:]))
+    def _commit_one(self, batch: Batch) -> None:
+        """A single row is a transaction by itself."""
+        row = batch.checkpoint or batch.writes
+        if row is None:
+            return
+        if row.place not in self._places:
+            with self._transaction() as execute:
+                self._insert(execute, batch)
+            return
+        with self._write_lock:
+            try:
+                self._insert(self._writer.execute, batch)
+            except sqlite3.Error as error:
+                raise self._named(error) from error
 
-    def _insert_segment(self, execute: Any, row: SegmentRow) -> None:
-        number = self._number(execute, row.place)
-        if row.start or self._lineage_exists(execute, number, row):
-            last = execute(
-                "SELECT start + count FROM saver_segments WHERE place=? AND lineage=? ORDER BY start DESC LIMIT 1",
-                (number, row.lineage),
-            ).fetchone()
-            if last is None or last[0] != row.start:
+    def _insert(self, execute: Execute, batch: Batch) -> None:
+        if batch.writes:
+            number = self._number(execute, batch.writes.place)
+            execute("INSERT INTO saver_writes VALUES(?,?,?)", (number, *batch.writes[1:]))
+        for segment in batch.segments:
+            number = self._number(execute, segment.place)
+            if execute(_APPEND, (number, *segment[1:])).rowcount == 0:
                 raise LineageTaken
-        execute("INSERT INTO saver_segments VALUES(?,?,?,?,?,?)", (number, *row[1:]))
+        for value in batch.values:
+            execute("INSERT INTO saver_values VALUES(?,?,?)", (self._number(execute, value.place), *value[1:]))
+        if batch.checkpoint:
+            number = self._number(execute, batch.checkpoint.place)
+            execute("INSERT OR REPLACE INTO saver_checkpoints VALUES(?,?,?,?,?)", (number, *batch.checkpoint[1:]))
 
-    @staticmethod
-    def _lineage_exists(execute: Any, number: int, row: SegmentRow) -> bool:
-        found = execute("SELECT 1 FROM saver_segments WHERE place=? AND lineage=? LIMIT 1", (number, row.lineage))
-        return found.fetchone() is not None
-
-    def _insert_value(self, execute: Any, row: ValueRow) -> None:
-        execute("INSERT INTO saver_values VALUES(?,?,?)", (self._number(execute, row.place), *row[1:]))
-
-    def _insert_writes(self, execute: Any, row: WritesRow) -> None:
-        execute("INSERT INTO saver_writes VALUES(?,?,?)", (self._number(execute, row.place), *row[1:]))
-
-    def _number(self, execute: Any, place: Place) -> int:
-        """A place's number; what is remembered is forgotten when another connection changed the file."""
-        version = execute("PRAGMA data_version").fetchone()[0]
-        if version != self._seen:
-            self._places.clear()
-            self._seen = version
+    def _number(self, execute: Execute, place: Place) -> int:
+        """A place's number; it stays when the thread is deleted, so that it never means another place."""
         number = self._places.get(place)
         if number is None:
             execute("INSERT OR IGNORE INTO saver_places(thread_id, ns) VALUES(?,?)", place)
-            number = execute("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place).fetchone()[0]
+            number = int(execute("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place).fetchone()[0])
             self._places[place] = number
         return number
 
@@ -244,8 +249,8 @@ class SqliteStore:
 
     def _one(self, place: Place, which: str, parameters: tuple[str, ...]) -> CheckpointRow | None:
         rows = self._read(
-            "SELECT id, parent, metadata, body FROM saver_checkpoints "
-            "WHERE place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) " + which,
+            "SELECT id, parent, metadata, body FROM saver_checkpoints "  # noqa: S608 `which` is one of two texts above
+            f"WHERE place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) {which}",
             (*place, *parameters),
         )
         return CheckpointRow(place, *rows[0]) if rows else None
@@ -253,7 +258,8 @@ class SqliteStore:
     def page(self, selection: Selection) -> list[CheckpointRow]:
         conditions, parameters = _conditions(selection)
         rows = self._read(
-            "SELECT thread_id, ns, id, parent, metadata, body FROM saver_checkpoints JOIN saver_places USING(place)"
+            "SELECT thread_id, ns, id, parent, metadata, body "  # noqa: S608 the conditions hold question marks
+            "FROM saver_checkpoints JOIN saver_places USING(place)"
             f"{conditions} ORDER BY id DESC, thread_id, ns LIMIT ?",
             (*parameters, selection.limit),
         )
@@ -269,7 +275,7 @@ class SqliteStore:
 
     def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
         rows = self._read(
-            "SELECT lineage, start, count, hashes, data FROM saver_segments "
+            "SELECT lineage, start, size, hashes, data FROM saver_segments "
             "WHERE place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) AND lineage=? AND start<? "
             "ORDER BY start",
             (*place, lineage, stop),
@@ -296,7 +302,7 @@ class SqliteStore:
 
     def segment_keys(self, place: Place) -> list[SegmentKey]:
         rows = self._read(
-            "SELECT lineage, start, count FROM saver_segments JOIN saver_places USING(place) WHERE thread_id=? AND ns=?",
+            "SELECT lineage, start, size FROM saver_segments JOIN saver_places USING(place) WHERE thread_id=? AND ns=?",
             place,
         )
         return [SegmentKey(*row) for row in rows]
@@ -314,7 +320,8 @@ class SqliteStore:
                 SELECT thread_id, ns,
                     (SELECT count(*) FROM saver_checkpoints c WHERE c.place=p.place) AS n,
                     (SELECT max(id) FROM saver_checkpoints c WHERE c.place=p.place) AS newest,
-                    coalesce((SELECT sum(length(metadata)+length(body)+length(id)) FROM saver_checkpoints c WHERE c.place=p.place),0)
+                    coalesce((SELECT sum(length(metadata)+length(body)+length(id))
+                        FROM saver_checkpoints c WHERE c.place=p.place),0)
                     + coalesce((SELECT sum(length(hashes)+length(data)) FROM saver_segments s WHERE s.place=p.place),0)
                     + coalesce((SELECT sum(length(data)) FROM saver_values v WHERE v.place=p.place),0)
                     + coalesce((SELECT sum(length(data)) FROM saver_writes w WHERE w.place=p.place),0) AS size
@@ -428,7 +435,7 @@ class SqliteStore:
 
 _COPIED = {
     "saver_checkpoints": "id, parent, metadata, body",
-    "saver_segments": "lineage, start, count, hashes, data",
+    "saver_segments": "lineage, start, size, hashes, data",
     "saver_values": "key, data",
     "saver_writes": "checkpoint, data",
 }
