@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+PUMP = "request"
+"""The name of the threads."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Bridge(Generic[T]):
     async def read(self) -> AsyncGenerator[T, None]:
         """The items as they come; raises what `items` raised."""
         context = contextvars.copy_context()
-        pump = threading.Thread(target=context.run, args=(self._pump,), name="request", daemon=True)
+        pump = threading.Thread(target=context.run, args=(self._pump,), name=PUMP, daemon=True)
         pump.start()
         try:
             while (item := await self._arrived.get()) is not None:
@@ -61,3 +64,11 @@ class Bridge(Generic[T]):
         """A loop that is closed has no reader left."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._arrived.put_nowait, item)
+
+
+def drain(seconds: float) -> None:
+    """Wait until what was left early is closed, too."""
+    deadline = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread.name == PUMP:
+            thread.join(max(0.0, deadline - time.monotonic()))

@@ -10,7 +10,7 @@ from contextlib import aclosing, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from agent.bodies import App, Bodies
-from agent.bridge import Bridge
+from agent.bridge import Bridge, drain
 from agent.requests import read_request
 from agent.traces import flush, set_up
 from graph.errors import AgentError, InvalidRequest
@@ -52,6 +52,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
         announce(url_of(listener))
         with ends_by_signal():
             uvicorn.Server(config).run(sockets=[listener])
+        drain(GRACE_SECONDS)
     flush()
 
 
