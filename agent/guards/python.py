@@ -199,10 +199,12 @@ def writing_mode(code: Code, node: ast.Call, position: int) -> bool:
 
 def reads_secrets(code: Code, node: ast.Call) -> Found:
     name = dotted(code, node.func) or ""
-    if name not in READS and not name.rpartition(".")[2].startswith("read_"):
+    method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    if name not in READS and method != "open" and not method.startswith("read_"):
         return None
     paths = [path_of(code, node)] if name in ("os.path.join", "pathlib.Path", "Path") else []
     paths += [path_of(code, argument) for argument in node.args]
+    paths += [path_of(code, node.func.value)] if isinstance(node.func, ast.Attribute) else []
     found = next((path for path in paths if path and SECRETS.search(path)), None)
     return (f"reading {found}", "it holds what is not yours to see") if found else None
 

@@ -1,0 +1,147 @@
+"""The decision at run time: what a statement may do, and that whatever is not understood may not run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.guards.sql import SESSION, SqlRules, check_sql
+from tests.guards.cases import CHANGING_SQL, READING_SQL, statements
+
+SCRATCH = SqlRules(scratch=("scratch", "main2.tmp"))
+LOCAL = SqlRules(scratch=SESSION)
+WORKSPACE = SqlRules("databricks")
+
+
+@pytest.mark.parametrize("sql", statements(READING_SQL))
+def test_what_only_reads_may_run(sql: str) -> None:
+    assert check_sql(sql) is None
+
+
+@pytest.mark.parametrize("sql", statements(CHANGING_SQL))
+def test_what_changes_data_reaches_files_or_is_not_understood_may_not(sql: str) -> None:
+    rejection = check_sql(sql)
+    assert rejection is not None
+    assert rejection.code in ("SAFETY_BLOCK", "SYNTAX_ERROR")
+    assert rejection.message
+
+
+@pytest.mark.parametrize("sql", ["", "   ", "-- nothing", ";", "(" * 5_000 + "select 1" + ")" * 5_000, "select '\x00'"])
+def test_texts_that_are_no_statement_are_refused_and_break_nothing(sql: str) -> None:
+    assert check_sql(sql) is not None
+
+
+def test_a_refusal_says_what_was_matched_why_and_what_to_do_instead() -> None:
+    rejection = check_sql("DROP TABLE sales.orders", SCRATCH)
+    assert rejection is not None
+    assert rejection.code == "SAFETY_BLOCK"
+    assert rejection.message == (
+        "DROP TABLE sales.orders is not allowed: it destroys data. "
+        "Write to the scratch schema (scratch or main2.tmp) instead."
+    )
+    assert rejection.details == {"matched": "DROP TABLE sales.orders", "reason": "it destroys data"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "allowed"),
+    [
+        ("create table scratch.x as select 1", True),
+        ("create table SCRATCH.x (a int)", True),
+        ("create or replace view scratch.v as select * from t", True),
+        ("insert into scratch.x select * from t", True),
+        ("update scratch.x set a = 1", True),
+        ("delete from scratch.x where a = 1", True),
+        ("drop table if exists scratch.x cascade", True),
+        ("create table main2.tmp.t (a int)", True),
+        ("create table x as select 1", False),
+        ("create table tmp.t (a int)", False),
+        ("create temp table x as select 1", False),
+        ("create schema scratch", False),
+        ("drop schema scratch cascade", False),
+        ("drop table scratch.x, sales.orders", False),
+        ("create macro scratch.f(x) as x", False),
+        ("create index i on scratch.x (a)", False),
+        ("insert into t select * from scratch.x", False),
+        ("delete from t using scratch.x where true", False),
+        ("update t set a = 1 from scratch.x", False),
+        ("create table scratch.x as select * from read_csv('a')", False),
+        ("create table scratch.x as with d as (delete from t returning *) select * from d", False),
+        ("insert into scratch.x select * from 'secrets.csv'", False),
+        ("alter table scratch.x add column y int", False),
+        ("explain analyze insert into scratch.x values (1)", False),
+    ],
+)
+def test_writes_go_to_the_scratch_schemas_only(sql: str, allowed: bool) -> None:
+    assert (check_sql(sql, SCRATCH) is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("sql", "allowed"),
+    [
+        ("create table mine as select 1", True),
+        ("create temp view v as select 1", True),
+        ("insert into mine values (1)", True),
+        ("drop table mine", True),
+        ("drop table sample.all_silos.vendors", False),
+        ("create table scratch_2.main.x as select 1", False),
+        ("insert into all_silos.vendors select 1", False),
+    ],
+)
+def test_a_local_session_writes_under_plain_names_only(sql: str, allowed: bool) -> None:
+    assert (check_sql(sql, LOCAL) is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("sql", "allowed"),
+    [
+        ("select * from a.b.c", True),
+        ("select * from range(10)", True),
+        ("from t |> select a", True),
+        ("describe history a.b", True),
+        ("describe detail a.b.c", True),
+        ("describe table extended a.b", True),
+        ("show tables in a.b", True),
+        ("show grants on table t", True),
+        ("show create table a.b", True),
+        ("list '/Volumes/a/b'", True),
+        ("explain formatted select 1", True),
+        ("select secret('a', 'b')", False),
+        ("select try_secret('a', 'b') from t", False),
+        ("select * from list_secrets()", False),
+        ("select http_request(conn => 'x')", False),
+        ("select reflect('java.lang.Runtime', 'x')", False),
+        ("select java_method('java.lang.Runtime', 'x')", False),
+        ("select * from remote_query('x')", False),
+        ("select * from csv.`/Volumes/x`", False),
+        ("select * from delta.`/x`", False),
+        ("optimize t", False),
+        ("vacuum t", False),
+        ("restore table t to version as of 1", False),
+        ("insert overwrite t select 1", False),
+        ("create table t location '/x' as select 1", False),
+        ("show tables; drop table a", False),
+        ("list '/x'; drop table a", False),
+    ],
+)
+def test_the_same_decision_for_a_workspace(sql: str, allowed: bool) -> None:
+    assert (check_sql(sql, WORKSPACE) is None) is allowed
+
+
+PIECES = """select|1|*|from|t|'|"|;|drop table t|delete from t|--|/*|*/|\n|$$|(|)|insert into t values (1)|with x as|union
+explain|read_csv('x')|\\'|E'|values|,""".replace("union\n", "union|").split("|")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=10).map(" ".join))
+def test_however_a_text_is_put_together_what_passes_leaves_the_table_alone(sql: str) -> None:
+    if check_sql(sql) is not None:
+        return
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 7 AS a")
+        with suppress(duckdb.Error):
+            connection.execute(sql).fetchall()
+        assert connection.execute("SELECT * FROM main.t").fetchall() == [(7,)]
