@@ -67,13 +67,16 @@ class Broker:
         """End a running statement, the thread, the session and the channel."""
         with self._closing:
             self._closed = True
-        with suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
+        self._hang_up()
         if self._session is not None:
             self._session.close()
         if self._thread.ident is not None:
             self._thread.join()
         self._channel.close()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
         number = 0
@@ -87,6 +90,8 @@ class Broker:
             return
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a run broke the protocol", extra={"run_id": self._run_id, "reason": str(error)})
+        finally:
+            self._hang_up()
 
     def _answer(self, query: Query, statement_id: str) -> None:
         trailer: dict[str, Any] = {"error": None, "row_count": None, "statement_id": statement_id}
@@ -106,7 +111,9 @@ class Broker:
         """Stream the rows asked for; return how many the result has, None when it has too many to count."""
         import pyarrow
 
-        place = (query.catalog, query.schema) if query.catalog or query.schema else (self._sql.catalog, self._sql.schema)
+        place = (
+            (query.catalog, query.schema) if query.catalog or query.schema else (self._sql.catalog, self._sql.schema)
+        )
         with closing(self._opened().stream(query.sql, catalog=place[0], schema=place[1])) as batches:
             with pyarrow.ipc.new_stream(frames, next(batches).schema) as writer:
                 count = 0

@@ -34,8 +34,6 @@ BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from agent.execution.supervisor import main;"
     " main(*map(int, sys.argv[2:]))"
 )
-PATIENCE_SECONDS = 15.0
-"""How long past its time limit a supervisor is believed to be still cleaning up."""
 GLANCE_SECONDS = 0.25
 """How often a run looks whether another process asked for its end."""
 CANCEL = "cancel"
@@ -46,7 +44,8 @@ CANCEL = "cancel"
 class RunLimits:
     """`seconds` is wall time; `output_bytes` is kept of each stream on disk; `result_bytes` of the JSON in `result`.
 
-    `memory_bytes` holds for each process of a run, `file_bytes` for each file that it writes.
+    `memory_bytes` holds for each process of a run, `file_bytes` for each file that it writes. A supervisor has
+    `patience_seconds` past the time limit to clean up; then it is given up.
     """
 
     seconds: float = 600.0
@@ -54,6 +53,7 @@ class RunLimits:
     output_bytes: int = 64 << 20
     result_bytes: int = 1 << 20
     file_bytes: int = 4 << 30
+    patience_seconds: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Run:
         self._process = process
         self._ends = ends
         self._broker = broker
-        self._until = monotonic() + limits.seconds + PATIENCE_SECONDS
+        self._until = monotonic() + limits.seconds + limits.patience_seconds
 
     def watch(self, ended: Callable[[Report | None], None]) -> None:
         """Wait for the end in a thread of its own, then call `ended` there."""

@@ -77,7 +77,6 @@ class Supervised:
     def __init__(self, plan: Plan, sql: socket.socket, control: int, report: int) -> None:
         self._plan = plan
         self._control = control
-        self._selector = selectors.DefaultSelector()
         self._captures: dict[int, Capture] = {}
         self._records = bytearray()
         self._reason: Reason | None = None
@@ -120,6 +119,7 @@ class Supervised:
             err: Capture(folder / "stderr.txt", self._plan.output),
         }
         self._record = record
+        self._selector = selectors.DefaultSelector()
         for descriptor in (out, err, record, woken, self._control):
             self._selector.register(descriptor, selectors.EVENT_READ)
         self._woken = woken

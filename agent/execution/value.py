@@ -24,7 +24,8 @@ def output_of(namespace: Mapping[str, Any]) -> Any:
 
 def as_json(value: Any) -> str:
     """JSON without NaN; what has no JSON form becomes its `str`."""
-    return json.dumps(_plain(value, 0), default=str, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_plain(value, 0), default=str, allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any, depth: int) -> Any:
