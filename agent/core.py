@@ -82,7 +82,8 @@ class Agent:
         self.warehouse, self.backend, self.graph = parts.warehouse, parts.backend, parts.graph
         self._parts = parts
         self._stack = stack
-        self._turns: dict[str, Running] = {}
+        self._turns: dict[tuple[str, str], Running] = {}
+        self._announced: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -167,23 +168,21 @@ class Agent:
         with self.saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
             turn = replace(turn, thread_id=lease.thread_id)
             self._watch(turn)
-            self.records.turn_started(turn.thread_id, turn.request_id)
             try:
                 return self._turn(request, turn)
             finally:
-                self.records.turn_ended(turn.thread_id, turn.request_id)
-                with self._lock:
-                    self._turns.pop(turn.request_id, None)
+                self._unwatch(turn)
 
     def _turn(self, request: Request, turn: Running) -> ConversationResult:
         """Answer again, resume, or begin: by what the thread's last checkpoint says."""
         config = self._config(turn.thread_id, turn.user_id)
-        snapshot = self.graph.get_state(config)
-        values = snapshot.values
+        saved = self.saver.get_tuple(config)
+        values = saved.checkpoint["channel_values"] if saved else {}
         if (before := answered(values, turn.thread_id, turn.request_id)) is not None:
             turn.emit(TurnStarted(turn.thread_id, turn.request_id))
             return before
-        pending = interrupted(snapshot)
+        unfinished = "turn" in values and values["turn"].end is None
+        pending = interrupted(self.graph.get_state(config)) if unfinished else set()
         turn.emit(TurnStarted(turn.thread_id, turn.request_id, resumed=bool(pending)))
         same = bool(pending) and values["turn"].request_id == turn.request_id
         if same or pending & {"delegation", "tools"}:
@@ -236,17 +235,30 @@ class Agent:
     def _watch(self, turn: Running) -> None:
         """Look out for a cancellation that another process asks for; one watcher for all turns of this one."""
         with self._lock:
-            self._turns[turn.request_id] = turn
+            self._turns[turn.thread_id, turn.request_id] = turn
             if self._watcher is None:
                 self._watcher = threading.Thread(target=self._look_out, name="cancellations", daemon=True)
                 self._watcher.start()
 
+    def _unwatch(self, turn: Running) -> None:
+        key = (turn.thread_id, turn.request_id)
+        with self._lock:
+            del self._turns[key]
+            announced = key in self._announced
+            self._announced.discard(key)
+        if announced:
+            self.records.turn_ended(turn.thread_id, turn.request_id)
+
     def _look_out(self) -> None:
+        """Announce the turns that last, so that other processes find them, and heed what those ask for."""
         while not self._closed.wait(WATCH_SECONDS):
             with self._lock:
-                turns = list(self._turns.values())
-            for turn in turns:
-                if self.records.cancel_requested(turn.thread_id, turn.request_id):
+                turns = dict(self._turns)
+                for key in turns.keys() - self._announced:
+                    self._announced.add(key)
+                    self.records.turn_started(*key)
+            for key, turn in turns.items():
+                if self.records.cancel_requested(*key):
                     turn.cancelled.set()
 
 
