@@ -78,7 +78,7 @@ class LocalGenie:
         found = self._warehouse.query(sql, limit=ROWS + 1)
         rows = tuple(tuple(row.values()) for row in found.slice(0, ROWS).to_pylist())
         text = FENCE.sub("", reply).strip() if FENCE.search(reply) else ""
-        return GenieAnswer(text, sql, tuple(found.column_names), rows, found.num_rows)
+        return GenieAnswer(text, sql, tuple(found.column_names), rows, len(rows), found.num_rows > ROWS)
 
     def _remembered(self, thread_id: str) -> list[Exchange]:
         path = self._path(thread_id)

@@ -24,7 +24,6 @@ from agent.tools.job_process import HEADER, cells
 from agent.tools.services import JobOrder, JobRun, JobsUnavailable, JobTask
 
 NOTEBOOK = "notebook"
-GRACE_SECONDS = 3.0
 LAUNCH_SECONDS = 30.0
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC", "OMP_NUM_THREADS": "1"}
@@ -40,12 +39,13 @@ class JobData:
 
 
 class LocalJobs:
-    """`folder` holds the notebooks, `home` the runs."""
+    """`folder` holds the notebooks, `home` the runs. A cancelled run has `grace_seconds` to end by itself."""
 
-    def __init__(self, folder: Path, home: Path, data: JobData) -> None:
+    def __init__(self, folder: Path, home: Path, data: JobData, grace_seconds: float = 3.0) -> None:
         self._folder = folder
         self._home = home
         self._data = data
+        self._grace = grace_seconds
 
     @property
     def about(self) -> str:
@@ -61,9 +61,12 @@ class LocalJobs:
         notebook = self._chosen(parameters.pop(NOTEBOOK, None))
         run_id = str(int(sha256(order.idempotency_token.encode()).hexdigest()[:12], 16))
         folder = self._home / run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "job.json").exists():
-            write_json(folder / "job.json", self._job(order, parameters, notebook, run_id))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / "job.json").exists():
+                write_json(folder / "job.json", self._job(order, parameters, notebook, run_id))
+        except OSError as error:
+            raise JobsUnavailable(f"its folder {folder} can't be written: {error.strerror}.") from error
         launch(folder)
         return run_id
 
@@ -76,7 +79,7 @@ class LocalJobs:
         state = settled(folder)
         if state["life_cycle_state"] in ("PENDING", "RUNNING"):
             (folder / "cancelled").touch()
-            end_process(folder)
+            end_process(folder, self._grace)
         return self.poll(run_id)
 
     def owner(self, run_id: str) -> str | None:
@@ -183,10 +186,10 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
-def end_process(folder: Path) -> None:
+def end_process(folder: Path, grace_seconds: float) -> None:
     """Ask the run's process group to end, then make it; raises JobsUnavailable when it is still there."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        until = time.monotonic() + GRACE_SECONDS
+        until = time.monotonic() + grace_seconds
         told = False
         while time.monotonic() < until:
             if not is_alive(folder):

@@ -46,7 +46,8 @@ def report(answer: GenieAnswer) -> str:
 
 def counted(answer: GenieAnswer) -> str:
     shown = min(len(answer.rows), SHOWN)
-    return f"Rows ({shown} of {answer.row_count}):" if shown < answer.row_count else f"Rows ({answer.row_count}):"
+    total = f"more than {answer.row_count}" if answer.truncated else str(answer.row_count)
+    return f"Rows ({shown} of {total}):" if answer.truncated or shown < answer.row_count else f"Rows ({total}):"
 
 
 def table(columns: tuple[str, ...], rows: tuple[tuple[Any, ...], ...]) -> str:

@@ -46,13 +46,14 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True)
 class GenieAnswer:
-    """`rows` are the first of `row_count`."""
+    """`rows` are the first of `row_count`; `truncated` when there are more than could be counted."""
 
     text: str
     sql: str | None = None
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
     row_count: int = 0
+    truncated: bool = False
 
 
 class Genie(Protocol):
