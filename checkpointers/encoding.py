@@ -102,6 +102,8 @@ class Codec:
         """One value, with its type in front."""
         if isinstance(value, Raw):
             return value.data
+        if isinstance(value, RawList):
+            return b"m" + self.packed_list(value.elements)
         name, data = self.plain.dumps_typed(value)
         return typed(name, data)
 

@@ -23,10 +23,8 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import INTERRUPT, TASKS
 
 from checkpointers import lease as leases
-from checkpointers import retention, segments
-from checkpointers.encoding import Codec, Raw, RawList
+from checkpointers import retention
 from checkpointers.errors import CorruptRow, LeaseLost, ThreadBusy
-from checkpointers.fingerprints import fingerprint
 from checkpointers.lease import FileLocks, Hold
 from checkpointers.records import (
     Batch,
@@ -38,19 +36,16 @@ from checkpointers.records import (
     Removal,
     Run,
     SegmentKey,
-    SegmentRow,
     Selection,
     ThreadInfo,
-    ValueRow,
     WritesRow,
 )
 from checkpointers.retention import Fact, Retention
 from checkpointers.saver import Saver, loads_metadata, tuple_config
 from checkpointers.store import Store
-from checkpointers.tips import ListTip, Ref, Tip, Tips
+from checkpointers.tips import Ref, Tip, Tips
+from checkpointers.values import Missing, Reader, Writer, opened_elements, segment
 
-_INLINE = 64
-_INLINE_INPUT = 600
 _PACK = ormsgpack.OPT_NON_STR_KEYS
 _SMALL_TYPES = (type(None), bool, int, float)
 
@@ -111,7 +106,7 @@ class SegmentedSaver(Saver):
         *,
         branch: bool,
     ) -> Tip:
-        writer = _Writer(self._codec, place, before, branch=branch, watch=self._watch)
+        writer = Writer(self._codec, place, before, branch=branch, watch=self._watch)
         tip = writer.encode(checkpoint, new)
         head: dict[str, Any] = {k: v for k, v in checkpoint.items() if k not in ("channel_values", "id")}
         body = ormsgpack.packb([self._codec.dumps(head), _packable(tip.refs)], option=_PACK)
@@ -151,7 +146,7 @@ class SegmentedSaver(Saver):
     def _loaded(self, row: CheckpointRow, *, remember: bool = False) -> CheckpointTuple | None:
         try:
             return self._tuple(row, remember=remember)
-        except _Missing as missing:
+        except Missing as missing:
             if self._store.checkpoint(row.place, row.id) is None:
                 return None  # deleted while it was read
             raise self._corrupt(row, str(missing)) from None
@@ -162,7 +157,7 @@ class SegmentedSaver(Saver):
         place = row.place
         head, refs = self._body(row)
         tip = self._tips.get(place)
-        reader = _Reader(self._codec, self._store, place, tip if tip and tip.id == row.id else None)
+        reader = Reader(self._codec, self._store, place, tip if tip and tip.id == row.id else None)
         values = {channel: reader.value(channel, ref) for channel, ref in refs.items()}
         if remember and reader.tip is None:
             lists = {c: reader.marked(c, values[c]) if self._watch else t for c, t in reader.lists.items()}
@@ -201,11 +196,11 @@ class SegmentedSaver(Saver):
             return None
         try:
             head, refs = self._body(row)
-            reader = _Reader(self._codec, self._store, place, None)
+            reader = Reader(self._codec, self._store, place, None)
             for channel, ref in refs.items():
                 if isinstance(ref, tuple):
                     reader.elements(channel, ref)
-        except (_Missing, ValueError, ormsgpack.MsgpackDecodeError):
+        except (Missing, ValueError, ormsgpack.MsgpackDecodeError):
             return None  # nothing to build on: the next checkpoint is stored whole
         return Tip(checkpoint_id, dict(head["channel_versions"]), refs, reader.lists)
 
@@ -336,9 +331,9 @@ class SegmentedSaver(Saver):
         keys = sorted(self._store.segment_keys(place), key=lambda s: (s.lineage, s.start))
         for group in _neighbours(keys):
             rows = self._store.segments(place, group[0].lineage, group[0].start, group[-1].start + group[-1].size)
-            elements = [e for row in rows for e in _opened_elements(self._codec, row.data)]
+            elements = [e for row in rows for e in opened_elements(self._codec, row.data)]
             hashes = b"".join(self._codec.open(row.hashes) if self._codec.cipher else row.hashes for row in rows)
-            merged = _segment(self._codec, place, (group[0].lineage, group[0].start), elements, hashes)
+            merged = segment(self._codec, place, (group[0].lineage, group[0].start), elements, hashes)
             yield Compaction(place, merged, [row.start for row in rows])
 
     # Leases
@@ -353,155 +348,6 @@ class SegmentedSaver(Saver):
         return self._store.next_fence(thread_id)
 
 
-class _Missing(Exception):
-    """A segment or value that a body points at isn't there."""
-
-
-class _Writer:
-    """Turns one checkpoint's values into refs, and the rows that the refs need."""
-
-    def __init__(self, codec: Codec, place: Place, before: Tip | None, *, branch: bool, watch: bool) -> None:
-        self._codec, self._place, self._before = codec, place, before
-        self._branch, self._watch = branch, watch
-        self.segments: list[SegmentRow] = []
-        self.values: list[ValueRow] = []
-
-    def encode(self, checkpoint: Checkpoint, new: ChannelVersions) -> Tip:
-        versions = checkpoint["channel_versions"]
-        tip = Tip(checkpoint["id"], dict(versions), {})
-        for channel, value in checkpoint["channel_values"].items():
-            if self._unchanged(channel, versions, new):
-                self._carry(channel, tip)
-            else:
-                tip.refs[channel] = self._ref(channel, value, tip)
-        return tip
-
-    def _unchanged(self, channel: str, versions: ChannelVersions, new: ChannelVersions) -> bool:
-        before = self._before
-        return (
-            before is not None
-            and channel not in new
-            and channel in before.refs
-            and before.versions.get(channel) == versions.get(channel)
-        )
-
-    def _carry(self, channel: str, tip: Tip) -> None:
-        if self._before:
-            tip.refs[channel] = self._before.refs[channel]
-            if channel in self._before.lists:
-                tip.lists[channel] = self._before.lists[channel]
-
-    def _ref(self, channel: str, value: Any, tip: Tip) -> Ref:
-        if (type(value) is list or isinstance(value, RawList)) and self._codec.splits_lists:
-            known = self._before.lists.get(channel) if self._before else None
-            listed = self._list(value, known)
-            if listed is not None:
-                tip.lists[channel] = listed
-                return listed.runs
-        if isinstance(value, RawList):
-            value = Raw(b"m" + self._codec.packed_list(value.elements))
-        data = self._codec.dumps(value)
-        if len(data) <= (_INLINE_INPUT if channel == "__start__" else _INLINE):
-            return data
-        key = random.getrandbits(47)
-        self.values.append(ValueRow(self._place, key, self._codec.seal(data)))
-        return key
-
-    def _list(self, value: list[Any] | RawList, known: ListTip | None) -> ListTip | None:
-        """None for a list that is stored as one value: it is small, or can't be split."""
-        if isinstance(value, list) and known and known.mark and self._watch and known.mark.begins(value):
-            return self._grown(value[len(known.elements) :], known)
-        elements = value.elements if isinstance(value, RawList) else self._codec.elements(value)
-        if elements is None or (known is None and sum(map(len, elements)) <= _INLINE):
-            return None
-        hashes = [segments.digest(e) for e in elements]
-        mark = fingerprint(value) if self._watch and not isinstance(value, RawList) else None
-        old = known or ListTip((), [], [], None, 0)
-        plan = segments.plan(old.hashes, old.runs, hashes, random.getrandbits(47))
-        if plan.start and self._branch:
-            plan = self._branched(plan, len(elements))
-        self._write(plan, elements, hashes)
-        return ListTip(plan.runs, elements, hashes, mark, sum(map(len, elements)))
-
-    def _grown(self, more: list[Any], known: ListTip) -> ListTip | None:
-        """The known list, unchanged, and more at its end."""
-        if not more:
-            return known
-        fresh = self._codec.elements(more)
-        if fresh is None:
-            return None
-        elements = known.elements + fresh
-        hashes = known.hashes + [segments.digest(e) for e in fresh]
-        plan = segments.appended(known.runs, range(len(known.elements), len(elements)), random.getrandbits(47))
-        if plan.start and self._branch:
-            plan = self._branched(plan, len(elements))
-        self._write(plan, elements, hashes)
-        mark = known.mark.extended(more) if known.mark else None
-        return ListTip(plan.runs, elements, hashes, mark, known.size + sum(map(len, fresh)))
-
-    @staticmethod
-    def _branched(plan: segments.Plan, total: int) -> segments.Plan:
-        last = plan.runs[-1]
-        kept = plan.runs[:-1] if last.start == plan.start else (*plan.runs[:-1], last._replace(stop=plan.start))
-        return segments.branched(kept, plan.fresh, total, random.getrandbits(47))
-
-    def _write(self, plan: segments.Plan, elements: list[bytes], hashes: list[bytes]) -> None:
-        if plan.fresh:
-            chosen = [elements[i] for i in plan.fresh]
-            joined = b"".join([hashes[i] for i in plan.fresh])
-            self.segments.append(_segment(self._codec, self._place, (plan.lineage, plan.start), chosen, joined))
-
-
-class _Reader:
-    """Turns refs into values; lists that the tip holds already aren't read again."""
-
-    def __init__(self, codec: Codec, store: Store, place: Place, tip: Tip | None) -> None:
-        self._codec, self._store, self._place = codec, store, place
-        self.tip = tip
-        self.lists: dict[str, ListTip] = {}
-
-    def value(self, channel: str, ref: Ref) -> Any:
-        if isinstance(ref, bytes):
-            return self._codec.loads(ref)
-        if isinstance(ref, tuple):
-            return self._codec.joined(self.elements(channel, ref))
-        return self._codec.loads(self.raw_value(ref))
-
-    def raw_value(self, key: int) -> bytes:
-        sealed = self._store.values(self._place, [key]).get(key)
-        if sealed is None:
-            raise _Missing(f"value {key} is gone")
-        return self._codec.open(sealed)
-
-    def elements(self, channel: str, runs: tuple[Run, ...]) -> list[bytes]:
-        known = self.tip.lists.get(channel) if self.tip else None
-        if known and known.runs == runs:
-            return known.elements
-        elements: list[bytes] = []
-        hashes: list[bytes] = []
-        for run in runs:
-            self._read(run, elements, hashes)
-        self.lists[channel] = ListTip(runs, elements, hashes, None, sum(map(len, elements)))
-        return elements
-
-    def marked(self, channel: str, value: list[Any]) -> ListTip:
-        tip = self.lists[channel]
-        return ListTip(tip.runs, tip.elements, tip.hashes, fingerprint(value), tip.size)
-
-    def _read(self, run: Run, elements: list[bytes], hashes: list[bytes]) -> None:
-        at = run.start
-        for row in self._store.segments(self._place, run.lineage, run.start, run.stop):
-            if row.start > at:
-                break
-            skip, take = at - row.start, min(run.stop, row.start + row.size) - row.start
-            elements += _opened_elements(self._codec, row.data)[skip:take]
-            joined = self._codec.open(row.hashes) if self._codec.cipher else row.hashes
-            hashes += segments.split_hashes(joined)[skip:take]
-            at = row.start + take
-        if at != run.stop:
-            raise _Missing(f"elements {at} to {run.stop} of list {run.lineage:x} are gone")
-
-
 class _Spans:
     """Which stretches of each lineage are in use."""
 
@@ -513,16 +359,6 @@ class _Spans:
     def touch(self, segment: SegmentKey) -> bool:
         end = segment.start + segment.size
         return any(start < end and segment.start < stop for start, stop in self._spans.get(segment.lineage, ()))
-
-
-def _segment(codec: Codec, place: Place, at: tuple[int, int], elements: Sequence[bytes], hashes: bytes) -> SegmentRow:
-    sealed = codec.seal(hashes) if codec.cipher else hashes
-    return SegmentRow(place, *at, len(elements), sealed, codec.seal(ormsgpack.packb(list(elements))))
-
-
-def _opened_elements(codec: Codec, data: bytes) -> list[bytes]:
-    elements: list[bytes] = ormsgpack.unpackb(codec.open(data))
-    return elements
 
 
 def _packable(refs: Mapping[str, Ref]) -> dict[str, Any]:
