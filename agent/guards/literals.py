@@ -68,6 +68,8 @@ def refused(text: Text, rules: SqlRules) -> Rejection | None:
 
 def statements(sql: str) -> list[str]:
     """The statements of a script, so that each is judged by itself; the whole text when it can't be told."""
+    if ";" not in sql:
+        return [sql]
     import sqlglot
 
     try:

@@ -15,11 +15,12 @@ MAX_DEPTH = 12
 @dataclass(frozen=True)
 class Code:
     """`imported` maps a name to the dotted thing it stands for, `assigned` to the expressions it was given;
-    `paths` remembers where names lead."""
+    `bound` holds every name that the code gives a meaning, `paths` remembers where names lead."""
 
     tree: ast.Module
     imported: dict[str, str] = field(default_factory=dict)
     assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
+    bound: set[str] = field(default_factory=set)
     paths: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -40,6 +41,10 @@ def read_tree(tree: ast.Module) -> Code:
             code.imported.update(imports(node))
         for name, value in assignments(node):
             code.assigned.setdefault(name, []).append(value)
+        if isinstance(node, ast.arg):
+            code.bound.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            code.bound.add(node.id)
     return code
 
 
@@ -87,7 +92,9 @@ def named(code: Code, name: str, depth: int) -> str | None:
     if name in code.imported:
         return code.imported[name]
     given = code.assigned.get(name, [])
-    return dotted(code, given[0], depth + 1) if len(given) == 1 else (None if given else name)
+    if len(given) == 1:
+        return dotted(code, given[0], depth + 1)
+    return None if name in code.bound else name
 
 
 def called(code: Code, node: ast.Call, depth: int) -> str | None:

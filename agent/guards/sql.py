@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ SESSION = ("", "temp")
 """The scratch of a local warehouse's session: what it creates without a schema is its own and goes with it."""
 
 
+@lru_cache(maxsize=64)
 def check_sql(sql: str, rules: SqlRules = SqlRules()) -> Rejection | None:
     """None when the statement only reads, or writes to scratch only.
 

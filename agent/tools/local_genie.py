@@ -16,7 +16,7 @@ from agent.tools.services import GenieAnswer, GenieUnavailable
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import Runnable
 
 ROWS = 1_000
 REMEMBERED = 5
@@ -47,7 +47,7 @@ GeniePrompt = Callable[[str, Sequence[Any], Sequence[Exchange]], str]
 class LocalGenie:
     """`folder` keeps the conversations, one file for each thread, so that a follow-up survives a restart."""
 
-    def __init__(self, warehouse: Tables, model: BaseChatModel, prompt: GeniePrompt, folder: Path) -> None:
+    def __init__(self, warehouse: Tables, model: Runnable[Any, Any], prompt: GeniePrompt, folder: Path) -> None:
         self._warehouse = warehouse
         self._model = model
         self._prompt = prompt

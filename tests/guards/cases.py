@@ -300,6 +300,37 @@ open("/dev/null", "w")
 spark.sql("SELECT 1").show()
 ---
 import socketio_metrics
+---
+def rate(requests, seconds):
+    return requests.sum() / seconds
+---
+for address, requests in counts.items():
+    print(address, requests.mean())
+---
+requests = execute_sql("SELECT * FROM orders", as_pandas=True).df
+print(requests.groupby("vendor_id").size())
+---
+import os, pandas as pd
+os.makedirs("output", exist_ok=True)
+frames = [pd.read_csv(path) for path in sorted(os.listdir("."))]
+---
+from datetime import datetime, timedelta
+import matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+fig, ax = plt.subplots()
+ax.set_title("Update orders set in May")
+fig.savefig(os.path.join(os.getcwd(), "chart.png"))
+---
+import re
+from collections import Counter
+users = Counter(m.group(1) for line in context if (m := re.search(r"Failed password for (\\w+)", line)))
+result = users.most_common(10)
+---
+try:
+    df = execute_sql("SELECT nope", as_pandas=True).df
+except Exception as error:
+    print(f"failed: {error}")
 '''
 
 

@@ -131,8 +131,8 @@ def test_the_same_decision_for_a_workspace(sql: str, allowed: bool) -> None:
     assert (check_sql(sql, WORKSPACE) is None) is allowed
 
 
-PIECES = """select|1|*|from|t|'|"|;|drop table t|delete from t|--|/*|*/|\n|$$|(|)|insert into t values (1)|with x as|union
-explain|read_csv('x')|\\'|E'|values|,""".replace("union\n", "union|").split("|")
+PIECES = """select|1|*|from|t|'|"|;|drop table t|delete from t|--|/*|*/|\n|$$|(|)|insert into t values (1)|with x as
+union|explain|read_csv('x')|\\'|E'|values|,""".replace("as\nunion", "as|union").split("|")
 
 
 @settings(max_examples=400, deadline=None)
