@@ -1,0 +1,173 @@
+"""Genie: spaces with scripted answers whose SQL really runs.
+
+ws.genie.add_space("sales", "Sales", "Orders of the year")
+ws.genie.answer("sales", "how many orders", sql="SELECT count(*) AS orders FROM main.sales.orders")
+"""
+
+import re
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tests.workspace.errors import not_found
+from tests.workspace.sql.namespace import Namespace
+
+if TYPE_CHECKING:
+    from tests.workspace.sql.statement import Statement
+    from tests.workspace.workspace import Workspace
+
+Status = Literal[
+    "SUBMITTED",
+    "FETCHING_METADATA",
+    "ASKING_AI",
+    "PENDING_WAREHOUSE",
+    "EXECUTING_QUERY",
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "QUERY_RESULT_EXPIRED",
+]
+STEPS: tuple[Status, ...] = ("SUBMITTED", "FETCHING_METADATA", "ASKING_AI", "PENDING_WAREHOUSE", "EXECUTING_QUERY")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Genie says to a question that matches `pattern` (a regular expression, case ignored).
+
+    `error` fails the message; `ends` is another final state than COMPLETED.
+    """
+
+    pattern: str
+    sql: str | None = None
+    text: str | None = None
+    description: str = ""
+    suggestions: tuple[str, ...] = ()
+    error: str | None = None
+    ends: Status = "COMPLETED"
+
+
+@dataclass
+class Message:
+    """A question and how far its answer is. Each look at it is one step further, so that all states are seen."""
+
+    id: str
+    space: str
+    conversation: str
+    content: str
+    answer: Answer
+    created_at: int
+    statement: "Statement | None" = None
+    attachment: str = field(default_factory=lambda: uuid.uuid4().hex)
+    looks: int = 0
+
+    @property
+    def status(self) -> Status:
+        """Its state at this look."""
+        if self.looks < len(STEPS):
+            return STEPS[self.looks]
+        if self.answer.error:
+            return "FAILED"
+        if self.statement and not self.statement.wait(0):
+            return "EXECUTING_QUERY"
+        return self.answer.ends
+
+
+@dataclass
+class Space:
+    """A Genie space."""
+
+    id: str
+    title: str
+    description: str
+    namespace: Namespace
+    answers: list[Answer] = field(default_factory=list)
+
+
+@dataclass
+class Conversation:
+    """A thread of questions."""
+
+    id: str
+    space: str
+    title: str
+    created_at: int
+    messages: list[Message] = field(default_factory=list)
+
+
+class Genie:
+    """All spaces and conversations."""
+
+    def __init__(self, ws: "Workspace") -> None:
+        self._ws = ws
+        self._lock = threading.Lock()
+        self.spaces: dict[str, Space] = {}
+        self.conversations: dict[str, Conversation] = {}
+
+    def add_space(
+        self, space_id: str, title: str, description: str = "", *, catalog: str = "main", schema: str = "default"
+    ) -> None:
+        """A new space; its SQL looks names up in one schema."""
+        self.spaces[space_id] = Space(space_id, title, description, Namespace(catalog, schema))
+
+    def answer(self, space_id: str, pattern: str, **answer: object) -> None:
+        """Script an answer; later ones go first."""
+        self.space(space_id).answers.insert(0, Answer(pattern, **answer))  # type: ignore[arg-type]
+
+    def space(self, space_id: str) -> Space:
+        """One space; 404 otherwise."""
+        if space_id not in self.spaces:
+            raise not_found(f"Genie space {space_id} does not exist.")
+        return self.spaces[space_id]
+
+    def conversation(self, space_id: str, conversation_id: str) -> Conversation:
+        """A conversation in a space; 404 otherwise."""
+        found = self.conversations.get(conversation_id)
+        if found is None or found.space != space_id:
+            raise not_found(f"Conversation {conversation_id} does not exist in space {space_id}.")
+        return found
+
+    def message(self, space_id: str, conversation_id: str, message_id: str) -> Message:
+        """A message of a conversation; 404 otherwise."""
+        for message in self.conversation(space_id, conversation_id).messages:
+            if message.id == message_id:
+                return message
+        raise not_found(f"Message {message_id} does not exist in conversation {conversation_id}.")
+
+    def start(self, space_id: str, content: str) -> Message:
+        """Begin a conversation with a question."""
+        conversation = Conversation(uuid.uuid4().hex, self.space(space_id).id, content, _now())
+        self.conversations[conversation.id] = conversation
+        return self.ask(space_id, conversation.id, content)
+
+    def ask(self, space_id: str, conversation_id: str, content: str) -> Message:
+        """A question in a conversation; its SQL starts at once."""
+        conversation, space = self.conversation(space_id, conversation_id), self.space(space_id)
+        answer = _match(space.answers, content)
+        message = Message(uuid.uuid4().hex, space_id, conversation_id, content, answer, _now())
+        if answer.sql and not answer.error:
+            self.run(message)
+        with self._lock:
+            conversation.messages.append(message)
+        self._ws.journal.write("genie_asked", message.id, space=space_id, content=content)
+        return message
+
+    def run(self, message: Message) -> "Statement":
+        """Run a message's SQL (again)."""
+        from tests.workspace.sql.engine import Query, Session
+
+        session = Session(self.space(message.space).namespace, self._ws.user)
+        message.statement = self._ws.statements.start(Query(message.answer.sql or ""), session)
+        return message.statement
+
+
+def _match(answers: list[Answer], content: str) -> Answer:
+    for answer in answers:
+        if re.search(answer.pattern, content, re.IGNORECASE):
+            return answer
+    return Answer("", text="I can't answer this: no answer of this space matches the question.")
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,1 @@
+"""Jobs: definitions, runs, and the processes that do the work."""

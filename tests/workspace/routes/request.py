@@ -1,0 +1,59 @@
+"""What every route needs of a request: the workspace, who asks, and a body whose every key is known."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from fastapi import Depends, Request
+
+from tests.workspace.errors import ApiError, NotCovered, bad_request
+
+if TYPE_CHECKING:
+    from tests.workspace.workspace import Workspace
+
+
+def workspace(request: Request) -> "Workspace":
+    """The workspace that serves this request."""
+    return cast("Workspace", request.app.state.workspace)
+
+
+def principal(request: Request) -> str:
+    """Who asks, by the bearer token; 401 or 403 otherwise."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not value:
+        raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API.")
+    return workspace(request).tokens.principal(value)
+
+
+async def body(request: Request) -> dict[str, Any]:
+    """The JSON object in the body; an empty one if there is none."""
+    raw = await request.body()
+    if not raw:
+        return {}
+    try:
+        value = json.loads(raw)
+    except ValueError as error:
+        raise bad_request(f"Could not parse request object: {error}", "MALFORMED_REQUEST") from error
+    if not isinstance(value, dict):
+        raise bad_request("Could not parse request object: expected an object", "MALFORMED_REQUEST")
+    return value
+
+
+Ws = Annotated[Any, Depends(workspace)]
+Me = Annotated[str, Depends(principal)]
+Body = Annotated[dict[str, Any], Depends(body)]
+SIGNED_IN = [Depends(principal)]
+
+
+def only(given: dict[str, Any], *known: str) -> dict[str, Any]:
+    """The body, if all that it asks for is covered: nothing is silently ignored."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise NotCovered(f"the request field(s) {', '.join(unknown)}")
+    return given
+
+
+def required(given: dict[str, Any], name: str) -> Any:
+    """A field that must be there."""
+    if given.get(name) in (None, ""):
+        raise bad_request(f"Missing required field: {name}")
+    return given[name]

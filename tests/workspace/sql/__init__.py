@@ -1,0 +1,1 @@
+"""SQL: one statement in, rows out, as a SQL warehouse would."""

@@ -1,0 +1,110 @@
+"""The engine behind every warehouse: the user's text, made fit for Sail; Sail's answer, made fit for Databricks."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from sqlglot import parse_one
+from sqlglot.errors import SqlglotError
+
+from tests.workspace.sail import Sail
+from tests.workspace.spark import SparkError
+from tests.workspace.sql import lakehouse, metadata
+from tests.workspace.sql.namespace import Namespace, complete
+from tests.workspace.sql.parameters import Parameter, literals
+from tests.workspace.sql.problems import problem
+from tests.workspace.sql.types import normal
+
+NOTHING = pa.table({})
+_WRITES = re.compile(r"\s*(insert|update|delete|merge)\b", re.IGNORECASE)
+_CREATES = re.compile(r"\s*(create|drop|alter)\b", re.IGNORECASE)
+
+
+@dataclass
+class Session:
+    """What one client has set: its namespace. A statement without a session has one of its own."""
+
+    namespace: Namespace = field(default_factory=Namespace)
+    user: str = "analyst@example.com"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement to run. `tag` is what a cancel names."""
+
+    text: str
+    parameters: Sequence[Parameter] = ()
+    tag: str = ""
+
+
+class SqlEngine:
+    """Runs statements. `sail` is asked for on every use, for it starts late and may restart."""
+
+    def __init__(self, sail: Callable[[], Sail], scratch: Path) -> None:
+        self._sail = sail
+        self.scratch = scratch
+
+    def run(self, query: Query, session: Session) -> pa.Table:
+        """The rows of a statement; an empty table without columns for one that has none. Raises SqlProblem."""
+        text = query.text.strip().rstrip(";").rstrip()
+        for kind, act in (*metadata.STATEMENTS, *lakehouse.STATEMENTS):
+            if match := kind.match(text):
+                return act(self, match, session)
+        return self._answer(text, query, session)
+
+    def rows(self, text: str) -> list[dict[str, Any]]:
+        """The rows of an internal statement, as it stands."""
+        return self.spark(text).to_pylist()
+
+    def spark(self, text: str, arguments: Any = None, tag: str = "") -> pa.Table:
+        """A statement of the engine's own dialect."""
+        try:
+            return self._sail().spark.sql(text, arguments, tag=tag)
+        except SparkError as error:
+            raise problem(error, text) from error
+
+    def cancel(self, tag: str) -> None:
+        """Stop what runs under a tag."""
+        self._sail().spark.interrupt(tag)
+
+    def temporary_views(self) -> frozenset[str]:
+        """Names that are views of the session, not tables of a schema."""
+        return frozenset(
+            row["tableName"].lower() for row in self.rows("SHOW VIEWS IN main.default") if row["isTemporary"]
+        )
+
+    def _answer(self, text: str, query: Query, session: Session) -> pa.Table:
+        ready = lakehouse.with_tables(
+            self, complete(text, session.namespace, session.user, self.temporary_views()), session
+        )
+        try:
+            table = self._sail().spark.sql(ready, literals(query.parameters), tag=query.tag)
+        except SparkError as error:
+            raise problem(error, text) from error
+        return normal(_as_databricks(text, table))
+
+
+def _as_databricks(text: str, table: pa.Table) -> pa.Table:
+    """Sail answers a change with `count` or `value`; a warehouse names the affected rows, or nothing."""
+    names = table.column_names
+    if names == ["count"] and _WRITES.match(text):
+        count = table.column(0).cast(pa.int64())
+        if _root(text) == "Insert":
+            return pa.table({"num_affected_rows": count, "num_inserted_rows": count})
+        return pa.table({"num_affected_rows": count})
+    if names == ["count"] and _CREATES.match(text):
+        count = table.column(0).cast(pa.int64())
+        return pa.table({"num_affected_rows": count, "num_inserted_rows": count})
+    if names == ["value"] and _CREATES.match(text):
+        return NOTHING
+    return table
+
+
+def _root(text: str) -> str:
+    try:
+        return type(parse_one(text, read="databricks")).__name__
+    except SqlglotError:
+        return ""

@@ -1,0 +1,3 @@
+"""The workspace's number."""
+
+WORKSPACE_ID = "1234567890123456"
