@@ -61,17 +61,18 @@ class Stopped(BaseException):
 def run(job: Job, channel: socket.socket, record: int) -> NoReturn:
     """Execute the job's code, write the Record to descriptor `record` and exit like a script would."""
     process = os.getpid()
-    signal.signal(signal.SIGTERM, _stop)
+    seen = names(job.place, f"{job.folder}/{SHOWN}", SqlClient(channel).execute_sql, _context(job.text))
     _prepare(job)
     module = ModuleType("__main__")
-    module.__dict__.update(
-        names(job.place, f"{job.folder}/{SHOWN}", SqlClient(channel).execute_sql, _context(job.text))
-    )
+    module.__dict__.update(seen)
     sys.modules["__main__"] = module
+    signal.signal(signal.SIGTERM, _stop)
     code, ended = _execute(job, module)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.getpid() != process:
         _flush()
         os._exit(code)
+    _save_figures()
     _report(record, _completed(ended, module.__dict__, job.largest))
     sys.exit(code)
 
@@ -109,7 +110,6 @@ def _execute(job: Job, module: ModuleType) -> tuple[int, Record]:
     linecache.cache[SHOWN] = (len(source), None, source.splitlines(keepends=True), SHOWN)
     try:
         exec(compile(source, SHOWN, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what a run is for
-        _save_figures()
     except SystemExit as error:
         return _left(error, job.nonce)
     except BaseException as error:  # noqa: BLE001 - the edge: whatever the code raises is its result
@@ -120,7 +120,6 @@ def _execute(job: Job, module: ModuleType) -> tuple[int, Record]:
 
 
 def _left(error: SystemExit, nonce: str) -> tuple[int, Record]:
-    _save_figures()
     if error.code is None or error.code == 0:
         return 0, Record(nonce, "success")
     if isinstance(error.code, int):
