@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from agent.guards.engines import BLOCKED, FILE_FORMATS, FILE_NAME, TABLE_FUNCTIONS, Dialect
 from agent.guards.forbidden import words
+from agent.guards.second_opinion import refuse_kind, refuse_reach
+from agent.guards.sql_rules import READ_ONLY, SESSION, SqlRules, blocked, unreadable
 from graph.types import Rejection
 
 if TYPE_CHECKING:
-    import duckdb
     from sqlglot import exp
 
 MAX_CHARS = 200_000
 
-
-@dataclass(frozen=True)
-class SqlRules:
-    """`scratch` names schemas (`schema` or `catalog.schema`) where tables and views may be made, filled and dropped.
-
-    Temporary tables and views count as schema `temp`, and names without a schema as the empty one.
-    """
-
-    dialect: Dialect = "duckdb"
-    scratch: tuple[str, ...] = ()
-
-    def is_scratch(self, catalog: str, schema: str) -> bool:
-        if not schema:
-            return "" in self.scratch
-        names = {schema.lower(), f"{catalog}.{schema}".lower()}
-        return any(scratch.lower() in names for scratch in self.scratch)
-
-
-SESSION = ("", "temp")
-"""The scratch of a local warehouse's session: what it creates without a schema is its own and goes with it."""
+__all__ = ["SESSION", "SqlRules", "check_sql"]
 
 
 @lru_cache(maxsize=64)
-def check_sql(sql: str, rules: SqlRules = SqlRules()) -> Rejection | None:
+def check_sql(sql: str, rules: SqlRules = READ_ONLY) -> Rejection | None:
     """None when the statement only reads, or writes to scratch only.
 
     SAFETY_BLOCK says what is not allowed; SYNTAX_ERROR that the text can't be read as one statement.
@@ -54,7 +34,23 @@ def check_sql(sql: str, rules: SqlRules = SqlRules()) -> Rejection | None:
         return blocked(f"EXPLAIN {first_word(text).upper()}", "only queries can be explained")
     if PLAIN_LOOKS[rules.dialect].match(text):
         return None
-    return refuse_word(text, rules) or refuse_parsed(text, rules)
+    refusal = refuse_word(text, rules) or refuse_parsed(text, rules)
+    if refusal is None and rules.dialect == "duckdb":
+        refusal = second_opinion(sql, text if explained else sql, explained)
+    return refusal
+
+
+def second_opinion(sql: str, query: str, explained: bool) -> Rejection | None:
+    """The engine judges the text as it will be run; what EXPLAIN explains is looked into by itself."""
+    word = first_word(without_leading_comments(query))
+    allowed = {"EXPLAIN"} if explained else KINDS.get(word, {"SELECT"})
+    return refuse_kind(sql, allowed) or refuse_reach(query)
+
+
+KINDS: Mapping[str, set[str]] = {"use": {"SET"}, "pivot": {"SELECT", "MULTI"}, "unpivot": {"SELECT", "MULTI"}} | {
+    word: {word.upper()} for word in ("create", "drop", "insert", "update", "delete")
+}
+"""What DuckDB calls a statement, by its first word; other reads are a SELECT."""
 
 
 READS = words("select with from values table summarize pivot unpivot describe desc show use list (")
@@ -120,7 +116,7 @@ def refuse_parsed(sql: str, rules: SqlRules) -> Rejection | None:
         statements = [part for part in sqlglot.parse(sql, dialect=rules.dialect) if part is not None]
         if len(statements) != 1:
             return blocked(f"{len(statements)} statements at once", "send one statement per call")
-        return refuse_tree(sql, statements[0], rules) or second_opinion(sql, rules)
+        return refuse_tree(sql, statements[0], rules)
     except SqlglotError as error:
         return unreadable(str(error))
     except RecursionError:
@@ -132,8 +128,8 @@ def refuse_tree(sql: str, root: exp.Expr, rules: SqlRules) -> Rejection | None:
 
     if isinstance(root, exp.Command):
         return blocked(first_word(sql).upper(), "it can't be checked")
-    if isinstance(root, (exp.Summarize, exp.Describe)) and isinstance(root.this, exp.Literal):
-        return blocked(f"{root.key.upper()} of a text", "it is read as a file; use the catalog's tables")
+    if isinstance(root, (exp.Summarize, exp.Describe)) and not isinstance(root.this, (exp.Table, exp.Query)):
+        return blocked(f"{root.key.upper()} of this", "only tables and queries can be looked at")
     if not isinstance(root, reading_roots()) and (refusal := refuse_write(root, rules)):
         return refusal
     return next(objections(root, rules), None)
@@ -237,52 +233,9 @@ def function_names(node: exp.Func) -> set[str]:
 def table_objections(node: exp.Table, rules: SqlRules) -> Iterator[Rejection]:
     parts = [part.name for part in node.parts if hasattr(part, "name")]
     name = ".".join(parts)
-    if FILE_NAME.search(name) or (len(parts) > 1 and parts[-2].lower() in FILE_FORMATS and "/" in parts[-1]):
+    if (
+        FILE_NAME.search(name)
+        or FILE_NAME.search(node.alias)
+        or (len(parts) > 1 and parts[-2].lower() in FILE_FORMATS and "/" in parts[-1])
+    ):
         yield blocked(f"the table name {name!r}", "it is read as a file; use the catalog's tables")
-
-
-def second_opinion(sql: str, rules: SqlRules) -> Rejection | None:
-    """DuckDB's own parser has to see one statement of a kind that was allowed, too: two parsers are harder to fool."""
-    if rules.dialect != "duckdb":
-        return None
-    import duckdb
-
-    try:
-        with PARSING:
-            kinds = [str(found.type).rpartition(".")[2] for found in engine().extract_statements(sql)]
-    except duckdb.Error as error:
-        return unreadable(str(error))
-    allowed = {"SELECT", "EXPLAIN", "MULTI"} if first_word(sql) in READS - {"use"} else {first_word(sql).upper(), "SET"}
-    if len(kinds) == 1 and kinds[0] in allowed:
-        return None
-    return blocked(", ".join(kinds) or "nothing", "the engine reads the statement differently than it looks")
-
-
-PARSING = Lock()
-
-
-@cache
-def engine() -> duckdb.DuckDBPyConnection:
-    """An empty database that only parses."""
-    import duckdb
-
-    return duckdb.connect()
-
-
-def blocked(what: str, why: str, rules: SqlRules | None = None) -> Rejection:
-    advice = ""
-    if rules is not None:
-        advice = f" {advised(rules)}"
-    return Rejection("SAFETY_BLOCK", f"{what} is not allowed: {why}.{advice}", {"matched": what, "reason": why})
-
-
-def advised(rules: SqlRules) -> str:
-    where = " or ".join(schema for schema in rules.scratch if schema)
-    if "" in rules.scratch:
-        return "Create tables of your own under plain names, without catalog and schema."
-    return f"Write to the scratch schema ({where}) instead." if where else "Compute new tables in Python instead."
-
-
-def unreadable(reason: Any) -> Rejection:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(reason)).strip()[:600]
-    return Rejection("SYNTAX_ERROR", f"The SQL can't be read as one statement: {plain}", {"reason": plain})

@@ -113,8 +113,9 @@ def follow_run(
     if run_id := metadata.get("run_id"):
         save_run(connection, run_of(row, str(run_id), state, metadata))
     connection.execute(
-        "UPDATE run_state SET status = ?, updated_time = ? WHERE artifact_id = ? AND status IN ('queued', 'running')",
-        (state, stored(row.updated_time), row.artifact_id),
+        "UPDATE run_state SET status = ?, updated_time = ? "
+        "WHERE thread_id = ? AND artifact_id = ? AND status IN ('queued', 'running')",
+        (state, stored(row.updated_time), row.session_id, row.artifact_id),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -129,6 +132,37 @@ def test_a_local_session_writes_under_plain_names_only(sql: str, allowed: bool) 
 )
 def test_the_same_decision_for_a_workspace(sql: str, allowed: bool) -> None:
     assert (check_sql(sql, WORKSPACE) is None) is allowed
+
+
+FILES = """'f.csv'|"f.csv"|f.csv|'./f.csv'|('f.csv')|(from 'f.csv')|(table 'f.csv')|$$f.csv$$|e'f.csv'|Read_CSV('f.csv')
+"read_csv"('f.csv')|system.main.read_csv('f.csv')|read_csv/**/('f.csv')|query('from ''f.csv''')|query_table('f.csv')"""
+PLACES = """select * from {}|from {}|select * from t, {}|select * from t join {} on true|select (select max(a) from {})
+with x as ({}) from x|with x as materialized (from {}) from x|describe {}|describe from {}|summarize {}|summarize from {}
+pivot {} on a|unpivot {} on a|from x: {}|table {}|explain analyze from {}|select * from t positional join {}
+select * from lateral {}|select * from (table {})|select {}|select * from t union all from {}|select unnest({})|show {}
+(from {})|select * from range((select count(*) from {}))|select array(from {})|select * from json_each({})|use {}"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine that may read files, in a folder that has one."""
+    (tmp_path / "f.csv").write_text("a,b\nHIDDEN,2\n")
+    monkeypatch.chdir(tmp_path)
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 7 AS a")
+        yield connection
+
+
+def test_no_way_to_name_a_file_reads_one(engine: duckdb.DuckDBPyConnection) -> None:
+    passed = 0
+    for place, file in product(PLACES.replace("\n", "|").split("|"), FILES.replace("\n", "|").split("|")):
+        sql = place.format(file)
+        if check_sql(sql) is not None:
+            continue
+        passed += 1
+        with suppress(duckdb.Error):
+            assert "HIDDEN" not in str(engine.execute(sql).fetchall()), sql
+    assert passed, "texts that are only texts may be selected"
 
 
 PIECES = """select|1|*|from|t|'|"|;|drop table t|delete from t|--|/*|*/|\n|$$|(|)|insert into t values (1)|with x as
