@@ -89,6 +89,17 @@ class SqliteRecords:
         tail = f"WHERE {where} ORDER BY ts, rowid" if where else "ORDER BY ts, rowid"
         return self._database.rows(ADK_TELEMETRY, tail, tuple(given.values()), TelemetryRow)
 
+    def forget(self, thread_id: str) -> int:
+        """Delete what is kept about a thread; the number of rows."""
+        self._telemetry.flush()
+        owners = {"artifact_registry": "session_id", "adk_telemetry": "session_id", "run_state": "thread_id"}
+        with self._database.write() as connection:
+            deleted = (
+                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (thread_id,))  # noqa: S608 - our names
+                for table, column in owners.items()
+            )
+            return sum(cursor.rowcount for cursor in deleted)
+
     def flush(self) -> None:
         self._telemetry.flush()
 

@@ -134,8 +134,8 @@ def test_the_same_decision_for_a_workspace(sql: str, allowed: bool) -> None:
     assert (check_sql(sql, WORKSPACE) is None) is allowed
 
 
-FILES = """'f.csv'|"f.csv"|f.csv|'./f.csv'|('f.csv')|(from 'f.csv')|(table 'f.csv')|$$f.csv$$|e'f.csv'|Read_CSV('f.csv')
-"read_csv"('f.csv')|system.main.read_csv('f.csv')|read_csv/**/('f.csv')|query('from ''f.csv''')|query_table('f.csv')"""
+FILES = """'f.csv'|"f.csv"|f.csv|'./f.csv'|('f.csv')|(from 'f.csv')|(table 'f.csv')|$$f.csv$$|e'f.csv'
+Read_CSV('f.csv')|"read_csv"('f.csv')|system.main.read_csv('f.csv')|read_csv/**/('f.csv')|query('from ''f.csv''')|query_table('f.csv')"""
 PLACES = """select * from {}|from {}|select * from t, {}|select * from t join {} on true|select (select max(a) from {})
 with x as ({}) from x|with x as materialized (from {}) from x|describe {}|describe from {}|summarize {}|summarize from {}
 pivot {} on a|unpivot {} on a|from x: {}|table {}|explain analyze from {}|select * from t positional join {}

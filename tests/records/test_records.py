@@ -236,6 +236,41 @@ def test_many_threads_write_at_once_and_nothing_is_lost(records: SqliteRecords) 
         assert steps == list(range(20))
 
 
+def test_processes_write_at_the_same_time_and_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    code = (
+        "from agent.records import open_records\nfrom graph.types import Artifact\nfrom pathlib import Path\nimport sys\n"
+        f"with open_records(Path({str(path)!r}), 'p') as r:\n"
+        "    for n in range(100):\n"
+        "        name = f'art_{sys.argv[1]}_{n}'\n"
+        "        r.register(Artifact(name, 't1', 'r1', n, 'c', None, '/a'), 'k')\n"
+        "        r.advance(name, 'executing')\n"
+        "        r.telemetry('stage', session_id='t1')\n"
+    )
+    root = Path(__file__).parents[2]
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(number)], cwd=root) for number in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    with open_records(path, "app") as records:
+        assert len(records.artifacts("t1")) == 300
+        assert {row.status for row in records.artifacts("t1")} == {"executing"}
+        assert len(records.telemetry_rows("t1")) == 300
+
+
+def test_a_forgotten_thread_leaves_nothing_and_others_stay(records: SqliteRecords, tmp_path: Path) -> None:
+    for thread in ("t1", "t2"):
+        records.register(artifact(f"art_{thread}", thread, instruction=f"the question of {thread}"), "k")
+        records.advance(f"art_{thread}", "executing", {"run_id": f"run-{thread}"})
+        records.telemetry("before_tool", session_id=thread, payload={"query": f"the question of {thread}"})
+    assert records.forget("t1") == 3
+    assert (records.artifacts("t1"), records.runs("t1"), records.telemetry_rows("t1")) == ([], [], [])
+    assert [len(kept) for kept in (records.artifacts("t2"), records.runs("t2"), records.telemetry_rows("t2"))] == [
+        1,
+        1,
+        1,
+    ]
+    assert records.forget("unknown") == 0
+
+
 def test_a_running_turn_is_cancelled_from_another_process(records: SqliteRecords, tmp_path: Path) -> None:
     records.turn_started("t1", "r1")
     assert not records.cancel_requested("t1", "r1")
