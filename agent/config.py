@@ -1,17 +1,40 @@
-"""The settings: what can be set, the defaults, and what each means. Read once, at the top; nothing below asks for them."""
+"""The settings: what can be set, its defaults and meaning. Read once, at the top; nothing below asks for them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.settings.environment import ignored, read_environment
+from agent.settings.file import read_file
+from agent.settings.keys import (
+    Count,
+    Given,
+    Key,
+    Money,
+    Number,
+    Port,
+    Seconds,
+    SettingsError,
+    VariableName,
+    Warmth,
+    flatten,
+    keys_of,
+)
 from graph.budget import Digesting, Limits, Memory
+
+__all__ = ["Loaded", "Settings", "SettingsError", "load_settings", "settings_keys"]
+
+DEFAULT = "default"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class ModelSettings(Section):
@@ -23,14 +46,14 @@ class ModelSettings(Section):
 
     name: str = "offline"
     base_url: str | None = None
-    api_key_env: str | None = None
-    temperature: float | None = None
-    max_output_tokens: int | None = None
-    timeout: float = 120.0
-    retries: int = 4
+    api_key_env: VariableName | None = None
+    temperature: Warmth | None = None
+    max_output_tokens: Count | None = None
+    timeout: Seconds = 120.0
+    retries: Number = 4
     fallbacks: tuple[str, ...] = ()
-    input_price: float = 0.0
-    output_price: float = 0.0
+    input_price: Money = 0.0
+    output_price: Money = 0.0
 
 
 class GenieSettings(Section):
@@ -42,9 +65,9 @@ class GenieSettings(Section):
 class CheckpointerSettings(Section):
     kind: Literal["sqlite", "duckdb", "postgres", "lakebase"] = "sqlite"
     path: Path | None = None
-    dsn_env: str | None = None
+    dsn_env: VariableName | None = None
     on_busy: Literal["wait", "reject", "fork"] = "wait"
-    busy_seconds: float = 30.0
+    busy_seconds: Seconds = 30.0
 
 
 class DataSettings(Section):
@@ -52,26 +75,26 @@ class DataSettings(Section):
     paths: tuple[Path, ...] = ()
     text: Path | None = None
     catalog: str | None = None
-    schema_name: str | None = Field(None, alias="schema")
+    schema_name: str | None = Field(default=None, alias="schema")
 
 
 class ExecutionSettings(Section):
     backend: Literal["local"] = "local"
-    max_output_bytes: int = 64 * 1024 * 1024
-    memory_mb: int = 4096
+    max_output_bytes: Count = 64 * 1024 * 1024
+    memory_mb: Count = 4096
 
 
 class TracingSettings(Section):
     enabled: bool = True
     uri: str | None = None
     experiment: str = "rlm-agent"
-    max_payload_chars: int = 4_000
+    max_payload_chars: Count = 4_000
 
 
 class ServeSettings(Section):
     host: str = "127.0.0.1"
-    port: int = 8000
-    request_deadline: float = 270.0
+    port: Port = 8000
+    request_deadline: Seconds = 270.0
 
 
 class Settings(Section):
@@ -98,3 +121,107 @@ class Settings(Section):
     jobs_folder: Path = Path("notebooks/jobs")
     tracing: TracingSettings = TracingSettings()
     serve: ServeSettings = ServeSettings()
+
+
+KINDS: dict[str, Any] = {
+    "limits.max_iterations": Count,
+    "limits.max_repairs": Number,
+    "limits.max_delegations": Count,
+    "limits.max_seconds": Seconds,
+    "limits.max_tokens": Count,
+    "limits.max_cost_usd": Money,
+    "limits.request_deadline": Seconds,
+    "limits.run_seconds": Seconds,
+    "limits.max_parallel": Count,
+    "digesting.short_chars": Number,
+    "digesting.chunk_chars": Count,
+    "digesting.max_chunks": Count,
+    "digesting.parallel_reads": Count,
+    "memory.window_chars": Count,
+    "memory.capsule_entries": Count,
+}
+"""What the numbers of the machine's own sections may be: its dataclasses don't check."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, and for each key by its dotted name where its value is from. `ignored`: older variables, and why."""
+
+    settings: Settings
+    provenance: Mapping[str, str]
+    ignored: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """Every key with its value in force and where that is from."""
+        values = dict(leaves(self.settings.model_dump(mode="json", by_alias=True)))
+        return [(key, values.get(key), self.provenance[key]) for key in settings_keys()]
+
+
+@cache
+def settings_keys() -> Mapping[str, Key]:
+    return {key.name: key for key in keys_of(Settings, KINDS)}
+
+
+def load_settings(
+    file: Path | Mapping[str, Any] | None,
+    environment: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    *,
+    dotenv: Mapping[str, str] | None = None,
+) -> Loaded:
+    """What is in force: overrides, then environment, then `.env`, then the file, then the defaults.
+
+    `overrides` maps dotted keys to values, or to `Given` when there is a better name for where it was said. A mapping
+    as `file` is a configuration that was read already. Raises SettingsError, one line that names what to change.
+    """
+    keys = settings_keys()
+    layers: list[Given] = []
+    if isinstance(file, Path):
+        layers += read_file(file, keys)
+    elif file is not None:
+        layers += flatten(file, keys, lambda key: "configuration")
+    layers += read_environment(dotenv or {}, keys, ".env")
+    layers += read_environment(environment, keys)
+    layers += given_directly(overrides, keys)
+    chosen = derived({given.key: given for given in layers})
+    values = {key: keys[key].parse(given) for key, given in chosen.items()}
+    settings = Settings.model_validate(nested(values))
+    where = {key: chosen[key].where if key in chosen else DEFAULT for key in keys}
+    return Loaded(settings, where, ignored({**(dotenv or {}), **environment}))
+
+
+def given_directly(overrides: Mapping[str, Any], keys: Mapping[str, Key]) -> Iterable[Given]:
+    for given in flatten(overrides, keys, lambda key: "command line"):
+        yield given if not isinstance(given.value, Given) else given.value
+
+
+def derived(given: Mapping[str, Given]) -> dict[str, Given]:
+    """What follows from other keys: the base model from an endpoint, the sub-model from the base model."""
+    chosen = dict(given)
+    endpoint = chosen.get("llm_endpoint_name")
+    if endpoint and "base_model.name" not in chosen:
+        chosen["base_model.name"] = replace(endpoint, key="base_model.name", value=f"databricks:{endpoint.value}")
+    if any(key.startswith("sub_model.") for key in chosen) and "sub_model.name" not in chosen:
+        for key in [key for key in chosen if key.startswith("base_model.")]:
+            own = key.replace("base_model", "sub_model", 1)
+            chosen.setdefault(own, replace(chosen[key], key=own))
+    return chosen
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
+    return tree
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
