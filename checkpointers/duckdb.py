@@ -195,7 +195,7 @@ class DuckDBStore:
     def _opened(self) -> DuckDBPyConnection:
         import duckdb
 
-        if self.path.exists() and self.path.stat().st_size and self.path.open("rb").read(12)[8:] != b"DUCK":
+        if not _is_duckdb(self.path):
             raise NotADatabase(self.name, "DuckDB")
         try:
             return duckdb.connect(str(self.path), config={"threads": 2})
@@ -659,6 +659,14 @@ _ONE_PROCESS = (
     "DuckDB lets one process have a file: end that process, use its program for both tasks, "
     "or choose the SQLite store, which several processes can share."
 )
+
+
+def _is_duckdb(path: Path) -> bool:
+    """A new file, or one with DuckDB's magic bytes."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    with path.open("rb") as file:
+        return file.read(12)[8:] == b"DUCK"
 
 
 def _scratch_folder() -> Any:

@@ -171,6 +171,10 @@ def list_header(count: int) -> bytes:
     return b"\xdc" + struct.pack(">H", count) if count < 65536 else b"\xdd" + struct.pack(">I", count)
 
 
+def is_packed_list(data: bytes) -> bool:
+    return bool(data) and (data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD))
+
+
 def split_list(data: bytes) -> list[bytes]:
     """A packed list's elements, each still packed; what they hold is not revived."""
     return [

@@ -4,7 +4,7 @@ StoreError
 ├── NotADatabase        the file holds something else
 ├── NewerSchema         written by a newer version of this package
 ├── StoreLocked         another process has the file (names it)
-├── StoreFull           no room left on the disk
+├── StoreFull           the disk is full, or fails
 ├── StoreReadOnly       the file or its folder can't be written
 ├── StoreUnavailable    the server can't be reached, or refuses the credentials
 ├── CorruptRow          a row doesn't decode
@@ -42,8 +42,8 @@ class StoreLocked(StoreError):
 class StoreFull(StoreError):
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(
-            f"{path}: no room left ({detail}). What was saved before is safe, this step was not saved. "
-            "Free some space (prune, vacuum, or delete other files) and run the step again."
+            f"{path} can't grow, the disk is full or fails ({detail}). What was saved before is safe, this step "
+            "was not saved. Free some space (prune, vacuum, or delete other files) and run the step again."
         )
 
 

@@ -140,7 +140,7 @@ class _Autoscaling:
 
 
 def _asked(label: str, question: Callable[[], T]) -> T:
-    from databricks.sdk.errors import DatabricksError
+    from databricks.sdk.errors.base import DatabricksError
 
     try:
         return question()

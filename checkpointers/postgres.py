@@ -16,13 +16,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import ormsgpack
-from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, CheckpointTuple, writes_sort_key
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple, writes_sort_key
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import INTERRUPT, TASKS, _DeltaSnapshot
 
 from checkpointers import lease as leases
 from checkpointers import retention
-from checkpointers.encoding import RawList, untyped
+from checkpointers.encoding import Raw, RawList, is_packed_list, split_list, typed, untyped
 from checkpointers.errors import (
     CorruptRow,
     LeaseLost,
@@ -39,6 +39,7 @@ from checkpointers.retention import Fact, Retention
 from checkpointers.saver import Saver, serializer, tuple_config
 from checkpointers.times import time_of
 from checkpointers.tips import Tip, Tips
+from checkpointers.transfer import RawCheckpoint, RawWrite
 from checkpointers.values import Missing, Reader, Writer
 
 if TYPE_CHECKING:
@@ -419,12 +420,9 @@ class PostgresSaver(Saver):
             raise LineageTaken
 
     def _put_writes(
-        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task: tuple[str, str]
+        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[int, str, Any]], task: tuple[str, str]
     ) -> None:
-        rows = [
-            (WRITES_IDX_MAP.get(channel, index), channel, *self._typed(value))
-            for index, (channel, value) in enumerate(writes)
-        ]
+        rows = [(index, channel, *self._typed(value)) for index, channel, value in writes]
         unique = list({row[0]: row for row in reversed(rows)}.values())
         lease = self._lease(place)
         found = self._rows(
@@ -604,6 +602,63 @@ class PostgresSaver(Saver):
         for table in _ALL:
             self._run(lambda c, table=table: c.execute(f"VACUUM {table}"))  # type: ignore[misc]
 
+    def _raw_checkpoints(self, thread_id: str) -> Iterator[RawCheckpoint]:
+        for (ns,) in self._rows("SELECT DISTINCT checkpoint_ns FROM checkpoints WHERE thread_id = %s", (thread_id,)):
+            last = ""
+            while rows := self._rows(
+                _SELECT + "WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id > %s "
+                "ORDER BY checkpoint_id LIMIT 16",
+                (thread_id, ns, last),
+            ):
+                yield from map(self._raw, rows)
+                last = rows[-1][2]
+
+    def _raw(self, row: tuple[Any, ...]) -> RawCheckpoint:
+        thread_id, ns, checkpoint_id, parent, head, metadata, blobs, writes = row
+        place = Place(thread_id, ns)
+        reader = Reader(self._codec, self, place, None)
+        values: dict[str, Raw | RawList] = {
+            channel: Raw(self._codec.dumps(value))
+            for channel, value in (head.pop("channel_values", None) or {}).items()
+        }
+        for channel, kind, blob in blobs or ():
+            if kind != b"empty":
+                values[channel.decode()] = self._raw_value(reader, channel.decode(), kind.decode(), blob)
+        raw_writes = [
+            RawWrite(
+                w[0].decode(), w[1].decode(), int(w[2]), w[3].decode(), typed(*self._decrypted(w[4].decode(), w[5]))
+            )
+            for w in writes or ()
+        ]
+        head.pop("id", None)
+        return RawCheckpoint(place, checkpoint_id, parent, metadata, self._codec.dumps(head), values, raw_writes)
+
+    def _raw_value(self, reader: Reader, channel: str, kind: str, blob: bytes) -> Raw | RawList:
+        if kind == _SEGMENTS:
+            runs = tuple(Run(*run) for run in ormsgpack.unpackb(self._codec.open(blob)))
+            return RawList(reader.elements(channel, runs))
+        kind, data = self._decrypted(kind, blob)
+        if kind == "msgpack" and is_packed_list(data):
+            return RawList(split_list(data))
+        return Raw(typed(kind, data))
+
+    def _decrypted(self, kind: str, data: bytes) -> tuple[str, bytes]:
+        plain, _, cipher = kind.partition("+")
+        if not cipher:
+            return kind, data
+        if self._codec.cipher is None:
+            raise StoreError(f"{self.name}: the thread is encrypted, and no key was given")
+        return plain, self._codec.cipher.decrypt(cipher, data)
+
+    def _adopted(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """Versions as the official saver numbers them."""
+        seen = checkpoint["versions_seen"]
+        return {
+            **checkpoint,
+            "channel_versions": _versions(checkpoint["channel_versions"]),
+            "versions_seen": {node: _versions(versions) for node, versions in seen.items()},
+        }
+
     # Leases
 
     def _attempt(self, thread_id: str) -> Hold | None:
@@ -770,6 +825,10 @@ def _storable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_storable(str(k)): _storable(v) for k, v in value.items()}
     return [_storable(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _versions(versions: Mapping[str, Any]) -> dict[str, Any]:
+    return {c: v if isinstance(v, str) else f"{int(v):032}.{0:016}" for c, v in versions.items()}
 
 
 def _fact(row: tuple[Any, ...]) -> Fact:

@@ -13,11 +13,14 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
     BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
@@ -31,11 +34,13 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from checkpointers import lease as leases
-from checkpointers.encoding import Codec, strict_serializer
+from checkpointers import transfer
+from checkpointers.encoding import Codec, Raw, strict_serializer
 from checkpointers.errors import ThreadBusy
 from checkpointers.lease import Hold, Lease, Policy
 from checkpointers.records import Listed, Place, Selection, ThreadInfo
 from checkpointers.retention import Retention
+from checkpointers.transfer import RawCheckpoint
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,8 +85,13 @@ class Saver(BaseCheckpointSaver[Any]):
 
     @abstractmethod
     def _put_writes(
-        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task: tuple[str, str]
-    ) -> None: ...
+        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[int, str, Any]], task: tuple[str, str]
+    ) -> None:
+        """`writes` are (index, channel, value), `task` is its id and path."""
+
+    @abstractmethod
+    def _raw_checkpoints(self, thread_id: str) -> Iterator[RawCheckpoint]:
+        """A thread's checkpoints, oldest first in each place."""
 
     @abstractmethod
     def _get(self, place: Place, checkpoint_id: str | None) -> CheckpointTuple | None: ...
@@ -154,7 +164,8 @@ class Saver(BaseCheckpointSaver[Any]):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         if writes:
-            self._put_writes(place_of(config), config["configurable"]["checkpoint_id"], writes, (task_id, task_path))
+            numbered = [(WRITES_IDX_MAP.get(channel, i), channel, value) for i, (channel, value) in enumerate(writes)]
+            self._put_writes(place_of(config), config["configurable"]["checkpoint_id"], numbered, (task_id, task_path))
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self._get(place_of(config), get_checkpoint_id(config))
@@ -216,6 +227,36 @@ class Saver(BaseCheckpointSaver[Any]):
         for thread_id in gone:
             self.delete_thread(thread_id)
         return gone
+
+    # Moving threads
+
+    def export_thread(self, thread_id: str, path: str | Path) -> int:
+        """Write one thread to a file, whatever store it is in; how many checkpoints it has."""
+        return transfer.write(Path(path), str(thread_id), self._raw_checkpoints(str(thread_id)))
+
+    def import_thread(self, path: str | Path, thread_id: str | None = None) -> str:
+        """Read an exported thread, under its old id or another; the id. A thread that exists is not touched."""
+        target, checkpoints = transfer.read(Path(path), thread_id)
+        if self._page(Selection(target, limit=1)):
+            raise ValueError(f"thread {target!r} exists: import it under another id, or delete it first")
+        self._adopt(checkpoints)
+        return target
+
+    def _adopt(self, checkpoints: Iterable[RawCheckpoint]) -> None:
+        """Save checkpoints that another store made."""
+        known: dict[Place, ChannelVersions] = {}
+        for raw in checkpoints:
+            checkpoint: Any = self._adopted({**self._codec.loads(raw.head), "id": raw.id, "channel_values": raw.values})
+            versions = checkpoint["channel_versions"]
+            before = known.get(raw.place, {})
+            new = {channel: v for channel, v in versions.items() if before.get(channel) != v}
+            self._put(raw.place, raw.parent, checkpoint, raw.metadata, new)
+            known[raw.place] = versions
+            for task, rows in groupby(sorted(raw.writes), key=lambda w: (w.task_id, w.task_path)):
+                self._put_writes(raw.place, raw.id, [(w.idx, w.channel, Raw(w.data)) for w in rows], task)
+
+    def _adopted(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return checkpoint
 
     # Leases
 

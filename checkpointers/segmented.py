@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ormsgpack
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
     CheckpointTuple,
@@ -24,6 +23,7 @@ from langgraph.checkpoint.serde.types import INTERRUPT, TASKS
 
 from checkpointers import lease as leases
 from checkpointers import retention
+from checkpointers.encoding import Codec, Raw, RawList
 from checkpointers.errors import CorruptRow, LeaseLost, ThreadBusy
 from checkpointers.lease import FileLocks, Hold
 from checkpointers.records import (
@@ -44,8 +44,10 @@ from checkpointers.retention import Fact, Retention
 from checkpointers.saver import Saver, loads_metadata, tuple_config
 from checkpointers.store import Store
 from checkpointers.tips import Ref, Tip, Tips
+from checkpointers.transfer import RawCheckpoint, RawWrite
 from checkpointers.values import Missing, Reader, Writer, opened_elements, segment
 
+_FAR = 1 << 60
 _PACK = ormsgpack.OPT_NON_STR_KEYS
 _SMALL_TYPES = (type(None), bool, int, float)
 
@@ -115,13 +117,11 @@ class SegmentedSaver(Saver):
         return tip
 
     def _put_writes(
-        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task: tuple[str, str]
+        self, place: Place, checkpoint_id: str, writes: Sequence[tuple[int, str, Any]], task: tuple[str, str]
     ) -> None:
         self._require_lease(place.thread_id)
         dumps = self._codec.dumps
-        packed = [
-            (WRITES_IDX_MAP.get(channel, index), channel, dumps(value)) for index, (channel, value) in enumerate(writes)
-        ]
+        packed = [(index, channel, dumps(value)) for index, channel, value in writes]
         data = ormsgpack.packb([*task, packed])
         self._store.commit(Batch(writes=WritesRow(place, checkpoint_id, self._codec.seal(data))))
 
@@ -150,7 +150,7 @@ class SegmentedSaver(Saver):
             if self._store.checkpoint(row.place, row.id) is None:
                 return None  # deleted while it was read
             raise self._corrupt(row, str(missing)) from None
-        except (ValueError, ormsgpack.MsgpackDecodeError) as error:
+        except ValueError as error:
             raise self._corrupt(row, str(error)) from error
 
     def _tuple(self, row: CheckpointRow, *, remember: bool) -> CheckpointTuple:
@@ -172,10 +172,14 @@ class SegmentedSaver(Saver):
         )
 
     def _body(self, row: CheckpointRow) -> tuple[dict[str, Any], dict[str, Ref]]:
-        head, refs = ormsgpack.unpackb(self._codec.open(row.body), option=_PACK)
-        return self._codec.loads(head), {
-            channel: tuple(Run(*run) for run in ref) if isinstance(ref, list) else ref for channel, ref in refs.items()
-        }
+        try:
+            head, refs = ormsgpack.unpackb(self._codec.open(row.body), option=_PACK)
+            return self._codec.loads(head), {
+                channel: tuple(Run(*run) for run in ref) if isinstance(ref, list) else ref
+                for channel, ref in refs.items()
+            }
+        except ValueError as error:
+            raise self._corrupt(row, str(error)) from error
 
     def _opened_metadata(self, row: CheckpointRow) -> bytes:
         return row.metadata if row.metadata[:1] == b"{" else self._codec.open(row.metadata)
@@ -200,7 +204,7 @@ class SegmentedSaver(Saver):
             for channel, ref in refs.items():
                 if isinstance(ref, tuple):
                     reader.elements(channel, ref)
-        except (Missing, ValueError, ormsgpack.MsgpackDecodeError):
+        except (Missing, CorruptRow, ValueError):
             return None  # nothing to build on: the next checkpoint is stored whole
         return Tip(checkpoint_id, dict(head["channel_versions"]), refs, reader.lists)
 
@@ -336,6 +340,30 @@ class SegmentedSaver(Saver):
             merged = segment(self._codec, place, (group[0].lineage, group[0].start), elements, hashes)
             yield Compaction(place, merged, [row.start for row in rows])
 
+    def _raw_checkpoints(self, thread_id: str) -> Iterator[RawCheckpoint]:
+        for place in self._store.places(thread_id):
+            lineages = _Lineages(self._codec, self._store, place)
+            for row in reversed(list(self._rows(place))):
+                try:
+                    yield self._raw(row, lineages)
+                except (Missing, ValueError) as error:
+                    raise self._corrupt(row, str(error)) from error
+
+    def _raw(self, row: CheckpointRow, lineages: _Lineages) -> RawCheckpoint:
+        head, refs = ormsgpack.unpackb(self._codec.open(row.body), option=_PACK)
+        reader = Reader(self._codec, self._store, row.place, None)
+        values: dict[str, Raw | RawList] = {}
+        for channel, ref in refs.items():
+            if isinstance(ref, list):
+                values[channel] = RawList(lineages.elements([Run(*run) for run in ref]))
+            else:
+                values[channel] = Raw(ref if isinstance(ref, bytes) else reader.raw_value(ref))
+        writes = _merged(map(self._codec.open, self._store.writes(row.place, row.id)))
+        metadata = loads_metadata(self._opened_metadata(row))
+        return RawCheckpoint(
+            row.place, row.id, row.parent, metadata, head, values, [RawWrite(*write) for write in writes]
+        )
+
     # Leases
 
     def _attempt(self, thread_id: str) -> Hold | None:
@@ -346,6 +374,31 @@ class SegmentedSaver(Saver):
 
     def _next_fence(self, thread_id: str) -> int:
         return self._store.next_fence(thread_id)
+
+
+class _Lineages:
+    """Whole lineages, each read once."""
+
+    def __init__(self, codec: Codec, store: Store, place: Place) -> None:
+        self._codec, self._store, self._place = codec, store, place
+        self._known: dict[int, list[bytes]] = {}
+
+    def elements(self, runs: Sequence[Run]) -> list[bytes]:
+        out: list[bytes] = []
+        for run in runs:
+            out += self._lineage(run.lineage, run.stop)[run.start : run.stop]
+        if len(out) != sum(run.stop - run.start for run in runs):
+            raise Missing("elements of a list are gone")
+        return out
+
+    def _lineage(self, lineage: int, stop: int) -> list[bytes]:
+        known = self._known.get(lineage)
+        if known is None or len(known) < stop:
+            known = self._known[lineage] = []
+            for row in self._store.segments(self._place, lineage, 0, _FAR):
+                known += [b""] * (row.start - len(known))
+                known += opened_elements(self._codec, row.data)
+        return known
 
 
 class _Spans:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import tempfile
 import threading
@@ -12,6 +13,8 @@ from typing import Any, Literal
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from checkpointers import official
+from checkpointers.encoding import Codec
 from checkpointers.errors import (
     CorruptRow,
     NewerSchema,
@@ -39,7 +42,9 @@ from checkpointers.retention import Retention
 from checkpointers.saver import serializer
 from checkpointers.segmented import SegmentedSaver, lock_folder
 from checkpointers.times import time_of
+from checkpointers.transfer import RawCheckpoint
 
+log = logging.getLogger(__name__)
 Durability = Literal["full", "normal"]
 Execute = Callable[..., sqlite3.Cursor]
 
@@ -101,6 +106,18 @@ class SqliteSaver(SegmentedSaver):
         store = SqliteStore(str(path), durability, busy_timeout)
         chosen = serializer(serde, allowed_types, encryption_key)
         super().__init__(store, store.locks(), chosen, retention=retention, always_serialize=always_serialize)
+        if store.has_official_threads():
+            self._take_over(store)
+
+    def _take_over(self, store: SqliteStore) -> None:
+        """Bring the official saver's threads over. Each is removed there when it is complete here, so that this can be
+        interrupted at any point."""
+        with self.lease("\0official", timeout=3600):
+            for thread_id in store.official_threads():
+                log.info("taking over a thread", extra={"store": self.name, "thread_id": thread_id})
+                self._adopt(store.official_checkpoints(thread_id, self._codec))
+                store.forget_official(thread_id)
+            store.forget_official(None)
 
     @classmethod
     @contextlib.contextmanager
@@ -168,6 +185,26 @@ class SqliteStore:
         """A database, but with somebody else's tables (the official saver's are read and taken over)."""
         names = {name for (name,) in self._writer.execute("SELECT name FROM sqlite_master WHERE type='table'")}
         return bool(names - {"checkpoints", "writes", "store", "store_migrations", "store_vectors", "sqlite_sequence"})
+
+    # The official saver's rows
+
+    def has_official_threads(self) -> bool:
+        with self._read_lock, self._errors():
+            return official.is_official(self._reader)
+
+    def official_threads(self) -> list[str]:
+        with self._read_lock, self._errors():
+            return official.threads(self._reader) if official.is_official(self._reader) else []
+
+    def official_checkpoints(self, thread_id: str, codec: Codec) -> Iterator[RawCheckpoint]:
+        with self._read_lock, self._errors():
+            yield from official.checkpoints(self._reader, thread_id, codec)
+
+    def forget_official(self, thread_id: str | None) -> None:
+        with self._transaction() as execute:
+            if official.is_official(self._writer):
+                for statement in official.removal(thread_id):
+                    execute(statement, (thread_id,) if thread_id is not None else ())
 
     # Writing
 
@@ -422,14 +459,12 @@ class SqliteStore:
             return StoreLocked(self.name, holders(path, Path(f"{path}-shm"), Path(f"{path}-wal")), remedy)
         if code == sqlite3.SQLITE_NOTADB:
             return NotADatabase(self.name, "SQLite")
-        if code == sqlite3.SQLITE_FULL:
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return StoreFull(self.name, detail)
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             return StoreReadOnly(self.name, detail)
         if code == sqlite3.SQLITE_CORRUPT:
             return CorruptRow(self.name, "a page of the file", detail)
-        if code == sqlite3.SQLITE_IOERR:
-            return StoreFull(self.name, detail)
         return error if isinstance(error, sqlite3.ProgrammingError) else StoreError(f"{self.name}: {detail}")
 
 
