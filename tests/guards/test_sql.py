@@ -135,12 +135,16 @@ def test_the_same_decision_for_a_workspace(sql: str, allowed: bool) -> None:
 
 
 FILES = """'f.csv'|"f.csv"|f.csv|'./f.csv'|('f.csv')|(from 'f.csv')|(table 'f.csv')|$$f.csv$$|e'f.csv'
-Read_CSV('f.csv')|"read_csv"('f.csv')|system.main.read_csv('f.csv')|read_csv/**/('f.csv')|query('from ''f.csv''')|query_table('f.csv')"""
-PLACES = """select * from {}|from {}|select * from t, {}|select * from t join {} on true|select (select max(a) from {})
-with x as ({}) from x|with x as materialized (from {}) from x|describe {}|describe from {}|summarize {}|summarize from {}
+Read_CSV('f.csv')|"read_csv"('f.csv')|system.main.read_csv('f.csv')|read_csv/**/('f.csv')
+query('from ''f.csv''')|query_table('f.csv')"""
+PLACES = """select * from {}|from {}|select * from t, {}|select * from t join {} on true
+select (select max(a) from {})
+with x as ({}) from x
+with x as materialized (from {}) from x|describe {}|describe from {}|summarize {}|summarize from {}
 pivot {} on a|unpivot {} on a|from x: {}|table {}|explain analyze from {}|select * from t positional join {}
-select * from lateral {}|select * from (table {})|select {}|select * from t union all from {}|select unnest({})|show {}
-(from {})|select * from range((select count(*) from {}))|select array(from {})|select * from json_each({})|use {}"""
+select * from lateral {}|select * from (table {})|select {}|select * from t union all from {}|select unnest({})
+show {}|(from {})|select * from range((select count(*) from {}))|select array(from {})
+select * from json_each({})|use {}"""
 
 
 @pytest.fixture

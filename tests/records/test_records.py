@@ -239,7 +239,8 @@ def test_many_threads_write_at_once_and_nothing_is_lost(records: SqliteRecords) 
 def test_processes_write_at_the_same_time_and_wait_for_each_other(tmp_path: Path) -> None:
     path = tmp_path / "records.sqlite"
     code = (
-        "from agent.records import open_records\nfrom graph.types import Artifact\nfrom pathlib import Path\nimport sys\n"
+        "from agent.records import open_records\nfrom graph.types import Artifact\n"
+        "from pathlib import Path\nimport sys\n"
         f"with open_records(Path({str(path)!r}), 'p') as r:\n"
         "    for n in range(100):\n"
         "        name = f'art_{sys.argv[1]}_{n}'\n"
