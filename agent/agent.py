@@ -85,10 +85,10 @@ class Answering:
 
 
 class ServedAgent(Answering, ResponsesAgent):  # type: ignore[misc]  # MLflow's predict takes its context first
-    """`given` replaces parts of the agent by name, as in `open_agent`."""
+    """`given` replaces parts of the agent by name, as in `open_agent`; secrets come from the environment."""
 
     def __init__(self, settings: Settings | None = None, **given: Any) -> None:
-        self._reset(settings or Settings(), given)
+        self._reset(settings or Settings(), {"secrets": os.environ.get, **given})
 
     def load_context(self, context: Any) -> None:
         """Take the settings that were logged with the model."""

@@ -68,8 +68,14 @@ def again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+def refusal(status: int, message: str) -> dict[str, Any]:
+    """The body of a refused request, as OpenAI's API gives it."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
 async def refuse(send: Send, status: int, message: str) -> None:
-    body = json.dumps({"detail": message}).encode()
+    body = json.dumps(refusal(status, message)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from agent.bodies import App, Bodies
+from agent.bodies import App, Bodies, refusal
 from agent.bridge import Bridge, drain
 from agent.requests import read_request
 from agent.traces import flush, set_up
 from graph.errors import AgentError, InvalidRequest
 
 if TYPE_CHECKING:
+    from fastapi.responses import JSONResponse
     from mlflow.genai.agent_server.validator import ResponsesAgentValidator
     from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
@@ -66,6 +67,7 @@ def trace(settings: Settings) -> None:
 
 def app_of(served: ServedAgent) -> App:
     """The application. MLflow keeps one pair of handlers a process, so one agent is served."""
+    from fastapi import HTTPException
     from mlflow.genai.agent_server import AgentServer, invoke, stream
 
     @stream()
@@ -80,7 +82,15 @@ def app_of(served: ServedAgent) -> App:
 
     server = AgentServer("ResponsesAgent")
     server.validator = validator()
+    server.app.add_exception_handler(HTTPException, told)
     return Bodies(server.app)
+
+
+async def told(request: Any, error: Any) -> JSONResponse:
+    """MLflow's refusals in the form whose message OpenAI's clients raise."""
+    from fastapi.responses import JSONResponse
+
+    return JSONResponse(refusal(error.status_code, error.detail), status_code=error.status_code)
 
 
 async def events_of(

@@ -22,6 +22,7 @@ from agent.records.redaction import redact, redact_text
 if TYPE_CHECKING:
     from mlflow.entities import LiveSpan
 
+START = "__start__"
 FIRST, LAST = 1, 7
 """Of a list, these many are shown: a prompt begins with its instructions, and what counts comes last."""
 
@@ -52,8 +53,8 @@ class Spans(BaseCallbackHandler):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """A node is a span; the graph around it and the functions that route are not."""
-        if name and name == (metadata or {}).get("langgraph_node"):
+        """A node is a span; the graph around it, its start and the functions that route are not."""
+        if name and name != START and name == (metadata or {}).get("langgraph_node"):
             self._start(run_id, parent_run_id, name, "CHAIN", inputs)
         else:
             self._hidden[run_id] = parent_run_id

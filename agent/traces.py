@@ -121,7 +121,7 @@ def preview(text: str) -> str:
 
 
 _lock = threading.Lock()
-_outcomes: dict[tuple[Any, ...], bool] = {}
+_made: tuple[Any, bool] = (None, False)
 _own_store: str | None = None
 
 
@@ -130,24 +130,28 @@ def set_up(settings: Settings) -> bool:
 
     It is `tracing.uri`, else what the process has chosen, else a SQLite file under `home`; in Databricks the workspace.
     """
+    global _made
     key = (settings.home.absolute(), settings.mode, settings.tracing, settings.mlflow_experiment_id)
     with _lock:
-        if list(_outcomes) != [key]:
-            _outcomes.clear()
-            try:
-                destine(settings)
-                _outcomes[key] = True
-            except Exception:  # the edge to a store that may be full, locked or away
-                log.warning("no traces: their store can't be used", exc_info=True)
-                _outcomes[key] = False
-        return _outcomes[key]
+        if _made[0] != key:
+            _made = (key, made(settings))
+        return _made[1]
+
+
+def made(settings: Settings) -> bool:
+    try:
+        destine(settings)
+        guard(settings.tracing.max_payload_chars)
+    except Exception:  # the edge to a store that may be full, locked or away
+        log.warning("no traces: their store can't be used", exc_info=True)
+        return False
+    return True
 
 
 def destine(settings: Settings) -> None:
     global _own_store
     import mlflow
 
-    mlflow.tracing.configure(span_processors=[guard(settings.tracing.max_payload_chars)])
     chosen = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
     free = not chosen or mlflow.get_tracking_uri() == _own_store
     if settings.tracing.uri:
@@ -181,10 +185,11 @@ def choose_experiment(settings: Settings) -> None:
         mlflow.set_experiment(name)
 
 
-def guard(limit: int) -> Callable[[Any], None]:
-    """A span processor that makes brief what other libraries put into spans: inputs, outputs and text attributes."""
+def guard(limit: int) -> None:
+    """Make brief what other libraries put into spans. MLflow forgets it when the destination changes."""
+    import mlflow
 
-    def make_brief(span: Any) -> None:
+    def make_brief(span: LiveSpan) -> None:
         if span.get_attribute(BRIEF):
             return
         if span.inputs is not None:
@@ -192,15 +197,15 @@ def guard(limit: int) -> Callable[[Any], None]:
         if span.outputs is not None:
             span.set_outputs(brief(span.outputs, limit))
         for name, value in span.attributes.items():
-            if isinstance(value, str) and not name.startswith("mlflow.span") and redact_text(value) != value:
+            if isinstance(value, str) and redact_text(value) != value:
                 span.set_attribute(name, redact_text(value))
 
-    return make_brief
+    mlflow.tracing.configure(span_processors=[make_brief])
 
 
 def flush() -> None:
     """Wait until what was traced is stored; about a second."""
-    import mlflow
+    if _made[1]:
+        import mlflow
 
-    if any(_outcomes.values()):
         mlflow.flush_trace_async_logging()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -45,6 +47,23 @@ def running(command: Sequence[str], *, cwd: Path, log: Path) -> Iterator[subproc
             yield process
         finally:
             stop(process)
+
+
+@contextlib.contextmanager
+def scripted_server(home: Path, **settings: Any) -> Iterator[tuple[str, Any]]:
+    """The server's URL and its process."""
+    given = {
+        "home": str(home / "state"),
+        "tracing": {"enabled": False},
+        "serve": {"port": 0, "request_deadline": 60},
+        "data": {"sample": False},
+    } | settings
+    command = [sys.executable, "-m", "tests.serving.scripted_server", json.dumps(given)]
+    with running(command, cwd=home, log=home / "server.log") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url, (home / "server.log").read_text()[-3000:]
+        yield url, process
 
 
 def stop(process: subprocess.Popen[str], seconds: float = 20) -> int:

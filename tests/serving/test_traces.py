@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mlflow
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import Trace
 
 from agent.agent import ServedAgent
@@ -19,6 +21,7 @@ from agent.scripted import ScriptedModel, delegates, fails, says, together
 from agent.traces import flush, run_traced
 from graph.errors import ModelUnavailable
 from graph.types import ConversationResult, StageReached, TurnEnded
+from tests.serving.processes import scripted_server
 
 pytestmark = [
     pytest.mark.slow,
@@ -83,7 +86,7 @@ def test_each_node_model_call_and_tool_call_has_a_span_under_the_one_that_made_i
 
     assert result.response_text == "one and two"
     assert children[""] == ["turn"]
-    assert children["turn"] == ["entry", "analyst", "delegation", "delegation", "analyst"]
+    assert children["turn"] == ["analyst", "delegation", "delegation", "analyst"]
     assert sorted(children["delegation"]) == [
         "delegated",
         "delegated",
@@ -171,6 +174,22 @@ def test_a_stream_of_the_served_model_that_is_left_early_is_traced_as_one_turn(h
         served.close()
 
 
+def test_the_servers_own_spans_are_short_and_redacted_and_hold_the_turns_session(tmp_path: Path):
+    asked = {"input": f"token={SECRET} " + "x" * 50_000, "custom_inputs": {"thread_id": "by-server"}}
+    with scripted_server(tmp_path, tracing={"enabled": True, "max_payload_chars": 1_000}) as (url, _):
+        whole = httpx.post(f"{url}/responses", json=asked, timeout=60)
+        with httpx.stream("POST", f"{url}/responses", json=asked | {"stream": True}, timeout=60) as left:
+            next(left.iter_lines())
+    store = MlflowClient(f"sqlite:///{tmp_path / 'state' / 'traces.db'}")
+    traces = store.search_traces(locations=[store.get_experiment_by_name("rlm-agent").experiment_id])
+
+    assert whole.json()["status"] == "completed"
+    assert [tree(trace)[""] for trace in traces] == [["streamed"], ["invoked"]]
+    assert {trace.info.trace_metadata["mlflow.trace.session"] for trace in traces} == {"by-server"}
+    assert all(SECRET not in trace.to_json() for trace in traces)
+    assert all(len(str(span.inputs)) < 2_000 for trace in traces for span in trace.data.spans)
+
+
 def test_turns_at_once_have_a_trace_each(opened: Opener):
     agent = opened(ScriptedModel.by(lambda messages: says("hello"), latency=0.05))
     asked = [
@@ -181,7 +200,7 @@ def test_turns_at_once_have_a_trace_each(opened: Opener):
     for thread in asked:
         thread.join()
 
-    assert all(len(trace_of(f"at-once-{number}").data.spans) == 4 for number in range(4))
+    assert all(len(trace_of(f"at-once-{number}").data.spans) == 3 for number in range(4))
 
 
 def test_a_store_that_cannot_be_used_is_no_reason_to_refuse_an_answer(opened: Opener, tmp_path: Path):
