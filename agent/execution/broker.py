@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from agent.execution.warehouse import QueryFailed, Session
+from agent.execution.session import QueryFailed, Session
 from agent.execution.wire import LARGEST_REQUEST, FrameWriter, receive_json, send_json
 from graph.types import Rejection
 

@@ -58,6 +58,9 @@ class Stopped(BaseException):
     """Raised in the code when its time is up, so that its traceback says where it was."""
 
 
+Stopped.__module__ = "builtins"  # so that the traceback has no name of ours
+
+
 def run(job: Job, channel: socket.socket, record: int) -> NoReturn:
     """Execute the job's code, write the Record to descriptor `record` and exit like a script would."""
     process = os.getpid()

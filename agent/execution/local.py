@@ -20,8 +20,8 @@ from agent.execution import claim as claims
 from agent.execution.claim import Claim
 from agent.execution.names import Place
 from agent.execution.outcome import Ran, outcome
-from agent.execution.running import CANCEL, Data, Run, RunLimits, start
-from agent.execution.supervisor import Report
+from agent.execution.running import CANCEL, ERRORS, Data, Run, RunLimits, start
+from agent.execution.supervisor import WORK, Report
 from agent.records.artifacts import FolderArtifacts
 from graph.errors import BackendUnavailable, InvalidRequest
 from graph.types import Artifact, ExecutionResult, RunStatus
@@ -102,6 +102,7 @@ class LocalBackend:
             lock.close()
             raise BackendUnavailable(f"no process can be started for {claim.run_id}: {error}") from error
         with self._lock:
+            self._runs = {run_id: one for run_id, one in self._runs.items() if not one.done.is_set()}
             self._runs[claim.run_id] = run
         run.watch(partial(self._ended, artifact, place, datetime.fromisoformat(claim.start_time), lock))
 
@@ -110,6 +111,7 @@ class LocalBackend:
         ran = Ran(folder, place.run_id, place.iteration, started, datetime.now(UTC))
         result = outcome(ran, report, self._limits.seconds)
         with lock:
+            _tidy(folder)
             self._artifacts.finish(artifact.artifact_id, result, asdict(place))
             _mark(folder, f"===RLM_EXEC_END artifact_id={artifact.artifact_id} status={result.status}===")
         log.info("a run ended", extra={"run_id": place.run_id, "status": result.status, "reason": result.error})
@@ -120,7 +122,7 @@ class LocalBackend:
         if result is None:
             claim = claims.read(folder)
             started = datetime.fromisoformat(claim.start_time)
-            ran = Ran(folder, claim.run_id, claim.iteration, started, datetime.now(UTC))
+            ran = Ran(folder, claim.run_id, claim.iteration, started, _last_sign(folder, started))
             result = outcome(ran, None, self._limits.seconds)
             place = Place(claim.run_id, claim.iteration, self._data.catalog, self._data.schema)
             self._artifacts.finish(artifact_id, result, asdict(place))
@@ -136,6 +138,23 @@ class LocalBackend:
                 f"there is no run {run_id} here: it was never submitted, or its folder was removed"
             )
         return artifact_id, folder
+
+
+def _last_sign(folder: Path, started: datetime) -> datetime:
+    """When a run that was cut off was last heard of."""
+    heard = (folder / name for name in ("stdout.txt", "stderr.txt"))
+    times = (datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in heard if path.exists())
+    return max(times, default=started)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what says nothing: an empty working folder, an empty log, a request that was answered."""
+    (folder / CANCEL).unlink(missing_ok=True)
+    errors, work = folder / ERRORS, folder / WORK
+    if errors.exists() and errors.stat().st_size == 0:
+        errors.unlink()
+    if work.is_dir() and not any(work.iterdir()):
+        work.rmdir()
 
 
 def _mark(folder: Path, marker: str) -> None:

@@ -24,7 +24,7 @@ from agent.execution.broker import Broker, CheckSql, SqlAccess
 from agent.execution.confine import Allowance
 from agent.execution.harness import Job, Record
 from agent.execution.names import Place
-from agent.execution.supervisor import Plan, Report
+from agent.execution.supervisor import WORK, Plan, Report
 from agent.execution.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ BOOT = (
 )
 GLANCE_SECONDS = 0.25
 """How often a run looks whether another process asked for its end."""
+ERRORS = "supervisor.log"
 CANCEL = "cancel"
 """The file in the artifact's folder by which any process asks for the end of its run."""
 
@@ -101,9 +102,10 @@ class Run:
 
     def _await_report(self) -> bytes:
         written, asked = bytearray(), False
+        awaited = select.poll()
+        awaited.register(self._ends.report, select.POLLIN)
         while monotonic() < self._until:
-            ready, _, _ = select.select([self._ends.report], [], [], GLANCE_SECONDS)
-            if ready:
+            if awaited.poll(GLANCE_SECONDS * 1000):
                 data = os.read(self._ends.report, 1 << 16)
                 if not data:
                     break
@@ -162,9 +164,9 @@ def _plan(code: str, folder: Path, place: Place, data: Data, limits: RunLimits) 
 
 def _spawn(folder: Path, descriptors: tuple[int, int, int]) -> subprocess.Popen[bytes]:
     """The child's command, environment and descriptors: nothing else of this process reaches it."""
-    work = folder / "work"
+    work = folder / WORK
     work.mkdir(exist_ok=True)
-    with (folder / "supervisor.log").open("wb") as errors:
+    with (folder / ERRORS).open("wb") as errors:
         return subprocess.Popen(  # noqa: S603 - our interpreter, our module
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, str(ROOT), *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
@@ -179,7 +181,7 @@ def _spawn(folder: Path, descriptors: tuple[int, int, int]) -> subprocess.Popen[
 
 def _environment(folder: Path) -> dict[str, str]:
     """All that a run finds in its environment."""
-    work = str((folder / "work").resolve())
+    work = str((folder / WORK).resolve())
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",

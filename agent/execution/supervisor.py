@@ -30,6 +30,9 @@ CLEANING_SECONDS = 3.0
 LARGEST_RECORD = 8 * 1024 * 1024
 PIECE = 1 << 18
 
+WORK = "work"
+"""The run's working folder, in the artifact's."""
+
 Reason = Literal["time", "cancelled", "host"]
 
 
@@ -181,7 +184,7 @@ def _become(plan: Plan, parent: int, sql: socket.socket, ends: tuple[int, int, i
     os.dup2(err, 2)
     os.close(out)
     os.close(err)
-    work = Path(plan.job.folder) / "work"
+    work = Path(plan.job.folder) / WORK
     work.mkdir(exist_ok=True)
     os.chdir(work)
     confine(plan.allowance, parent)

@@ -11,38 +11,26 @@ statement type, as DuckDB's own parser sees it.
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from agent.execution import sample as generated
-from agent.execution.files import DataFile, find_files, load
-from graph.errors import InvalidRequest
+from agent.execution.builds import FILES_SCHEMA, SAMPLE_SCHEMAS, held_files, held_sample
+from agent.execution.files import find_files
+from agent.execution.session import QueryFailed, Session
 
 if TYPE_CHECKING:
     import pyarrow
     from duckdb import DuckDBPyConnection
 
-SAMPLE, FILES, FILES_SCHEMA = "sample", "files", "data"
-SAMPLE_SCHEMAS = ("all_silos", *(silo.schema for silo in generated.SILOS))
-ALLOWED = frozenset(
-    ("SELECT", "EXPLAIN", "CREATE", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "MERGE_INTO", "TRANSACTION", "SET")
-)
-BATCH_ROWS = 65_536
-BUILD_SECONDS = 300
-KEPT_BUILDS = 4
-
-
-class QueryFailed(InvalidRequest):
-    """The engine refused or failed a statement; the text is the engine's."""
+SAMPLE, FILES = "sample", "files"
+SCHEMAS = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
+"""The schemas of a catalog; unqualified names are looked up in this order, so the first is the catalog's default."""
 
 
 @dataclass(frozen=True)
@@ -77,130 +65,6 @@ class Matches:
     sql: str
 
 
-class Session:
-    """One caller's connection, with its search path. One statement at a time.
-
-    `close` and `interrupt` may be called from any thread; they end a running statement.
-    """
-
-    def __init__(self, connection: DuckDBPyConnection, search_path: str) -> None:
-        self._connection = connection
-        self._search_path = search_path
-        self._lock = threading.Lock()
-        self._closed = False
-        self._look_in(None, None)
-
-    def stream(
-        self,
-        sql: str,
-        parameters: Sequence[Any] | None = None,
-        *,
-        catalog: str | None = None,
-        schema: str | None = None,
-    ) -> Generator[pyarrow.RecordBatch, None, None]:
-        """The schema as an empty batch, then the last statement's rows; raises QueryFailed, also on the way."""
-        import duckdb
-        import pyarrow
-
-        with self._lock:
-            if self._closed:
-                raise QueryFailed("the session is closed")
-            try:
-                if catalog or schema:
-                    self._look_in(catalog, schema)
-                with self._execute(sql, parameters) as reader:
-                    yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)
-                    yield from reader
-            except (duckdb.Error, OSError, pyarrow.ArrowException) as error:
-                raise QueryFailed(str(error)) from error
-            finally:
-                self._settle(catalog, schema)
-
-    def query(
-        self,
-        sql: str,
-        parameters: Sequence[Any] | None = None,
-        *,
-        limit: int | None = None,
-        catalog: str | None = None,
-        schema: str | None = None,
-    ) -> pyarrow.Table:
-        """All rows of the last statement, or the first `limit`; raises QueryFailed."""
-        import pyarrow
-
-        batches, rows = [], 0
-        stream = self.stream(sql, parameters, catalog=catalog, schema=schema)
-        for batch in stream:
-            batches.append(batch)
-            rows += batch.num_rows
-            if limit is not None and rows >= limit:
-                stream.close()
-                break
-        table = pyarrow.Table.from_batches(batches)
-        return table if limit is None else table.slice(0, limit)
-
-    def interrupt(self) -> None:
-        self._connection.interrupt()
-
-    def close(self) -> None:
-        """End a running statement and drop what the session created."""
-        while not self._lock.acquire(timeout=0.05):
-            self.interrupt()
-        try:
-            if not self._closed:
-                self._closed = True
-                self._connection.close()
-        finally:
-            self._lock.release()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _look_in(self, catalog: str | None, schema: str | None) -> None:
-        path = ",".join(filter(None, (_search_entry(catalog, schema), self._search_path)))
-        self._connection.execute(f"SET search_path = '{path}'")
-        self._connection.complete()
-
-    def _settle(self, catalog: str | None, schema: str | None) -> None:
-        """Make the connection fit for the next statement, however the last one ended."""
-        self._connection.abort()
-        if catalog or schema:
-            self._look_in(None, None)
-
-    def _execute(self, sql: str, parameters: Sequence[Any] | None) -> Any:
-        statements = self._connection.extract_statements(sql)
-        if not statements:
-            raise QueryFailed("there is no statement in the SQL")
-        for statement in statements:
-            _refuse_dangerous(statement.type.name)
-        for statement in statements[:-1]:
-            self._connection.execute(statement)
-            self._connection.complete()
-        relation = self._connection.sql(statements[-1], params=parameters)
-        return relation.to_arrow_reader(BATCH_ROWS)
-
-
-def _search_entry(catalog: str | None, schema: str | None) -> str:
-    """What to put in front of a search path; empty when neither is given."""
-    if not catalog and not schema:
-        return ""
-    for name in (catalog, schema):
-        if name and not name.replace("_", "").isalnum():
-            raise QueryFailed(f"{name!r} is no name of a catalog or schema")
-    if not catalog:
-        catalog = SAMPLE if schema in SAMPLE_SCHEMAS else FILES if schema == FILES_SCHEMA else None
-    schema = schema or {SAMPLE: SAMPLE_SCHEMAS[0], FILES: FILES_SCHEMA}.get(catalog or "", "main")
-    return f"{catalog}.{schema}" if catalog else schema
-
-
-def _refuse_dangerous(statement: str) -> None:
-    if statement not in ALLOWED:
-        raise QueryFailed(f"{statement} statements are off here: query the tables, or create your own in memory")
-
-
 @dataclass(frozen=True)
 class Sources:
     """What every connection of a warehouse attaches, and the only files that it may read besides."""
@@ -211,15 +75,15 @@ class Sources:
 
     @property
     def search_path(self) -> str:
-        schemas = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
-        return ",".join(f"{catalog}.{schema}" for catalog in self.catalogs for schema in schemas[catalog])
+        return ",".join(f"{catalog}.{schema}" for catalog in self.catalogs for schema in SCHEMAS[catalog])
 
 
 class Warehouse:
     """Thread-safe: each query works on a cursor of its own and each session on a database of its own."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, held: ExitStack) -> None:
         self._sources = sources
+        self._held = held
         self._connection = _connect(sources, "50%")
         self._lock = threading.Lock()
         self._tables: tuple[Table, ...] | None = None
@@ -234,7 +98,7 @@ class Warehouse:
 
     @property
     def schema(self) -> str | None:
-        return {FILES: FILES_SCHEMA, SAMPLE: SAMPLE_SCHEMAS[0]}.get(self.catalog or "")
+        return SCHEMAS[self.catalog][0] if self.catalog else None
 
     def session(self) -> Session:
         """A database for one run: the warehouse's tables to read, memory in which it may create. Raises QueryFailed."""
@@ -242,7 +106,7 @@ class Warehouse:
 
         path = ",".join(filter(None, ("memory.main", self._sources.search_path)))
         try:
-            return Session(_connect(self._sources, "25%"), path)
+            return Session(_connect(self._sources, "25%"), path, SCHEMAS)
         except duckdb.Error as error:
             raise QueryFailed(f"the warehouse can't be opened: {error}") from error
 
@@ -258,7 +122,7 @@ class Warehouse:
         """Read; `?` in the SQL are bound to `parameters`. Nothing can be created here. Raises QueryFailed."""
         with self._lock:
             cursor = self._connection.cursor()
-        with Session(cursor, self._sources.search_path or "memory.main") as session:
+        with Session(cursor, self._sources.search_path or "memory.main", SCHEMAS) as session:
             return session.query(sql, parameters, limit=limit, catalog=catalog, schema=schema)
 
     def tables(self) -> tuple[Table, ...]:
@@ -294,6 +158,7 @@ class Warehouse:
     def close(self) -> None:
         """Sessions stay open: they close themselves."""
         self._connection.close()
+        self._held.close()
 
     def __enter__(self) -> Warehouse:
         return self
@@ -344,15 +209,17 @@ def open_warehouse(home: Path, sample: bool = True, paths: Sequence[Path] = ()) 
     Parquet files stay where they are and are read through views; the others are read once, and again when they change.
     """
     folder = home / "warehouse"
-    folder.mkdir(parents=True, exist_ok=True)
+    spill = folder / "spill"
+    spill.mkdir(parents=True, exist_ok=True)
     files = find_files(paths)
     catalogs: dict[str, Path] = {}
-    if files:
-        catalogs[FILES] = _built_files(folder, files)
-    if sample:
-        catalogs[SAMPLE] = _built(folder / f"sample-{generated.VERSION}.duckdb", _fill_sample)
-    readable = tuple(file.path for file in files if file.kind == "parquet")
-    return Warehouse(Sources(catalogs, readable, folder / "spill"))
+    with ExitStack() as held:
+        if files:
+            catalogs[FILES] = held.enter_context(held_files(folder, files))
+        if sample:
+            catalogs[SAMPLE] = held.enter_context(held_sample(folder))
+        readable = tuple(file.path for file in files if file.kind == "parquet")
+        return Warehouse(Sources(catalogs, readable, spill), held.pop_all())
 
 
 def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
@@ -387,69 +254,3 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _built_files(folder: Path, files: Sequence[DataFile]) -> Path:
-    import duckdb
-
-    key = sha256("\n".join([duckdb.__version__, *(file.key for file in files)]).encode()).hexdigest()[:16]
-
-    def fill(connection: DuckDBPyConnection) -> None:
-        connection.execute(f"CREATE SCHEMA {FILES_SCHEMA}; USE {FILES_SCHEMA}")
-        for file in files:
-            load(connection, file)
-            _describe(connection, FILES_SCHEMA, file.table, str(file.path))
-
-    path = _built(folder / f"files-{key}.duckdb", fill)
-    for old in sorted(folder.glob("files-*.duckdb"), key=_age)[KEPT_BUILDS:]:
-        if old != path:
-            old.unlink(missing_ok=True)
-    return path
-
-
-def _age(path: Path) -> float:
-    return -path.stat().st_mtime if path.exists() else 0.0
-
-
-def _fill_sample(connection: DuckDBPyConnection) -> None:
-    generated.fill(connection)
-    for schema, table in itertools.product(SAMPLE_SCHEMAS, generated.TABLES):
-        _describe(connection, schema, table, SAMPLE)
-
-
-def _describe(connection: DuckDBPyConnection, schema: str, table: str, source: str) -> None:
-    """Leave source and row count as the table's comment, where `tables` finds them."""
-    counted = connection.execute(f"SELECT count(*) FROM {schema}.{table}").fetchone()  # noqa: S608 - our names
-    views = connection.execute(
-        "SELECT count(*) FROM duckdb_views() WHERE schema_name = ? AND view_name = ?", [schema, table]
-    ).fetchone()
-    kind = "VIEW" if views and views[0] else "TABLE"
-    about = json.dumps({"source": source, "rows": counted[0] if counted else 0}).replace("'", "''")
-    connection.execute(f"COMMENT ON {kind} {schema}.{table} IS '{about}'")
-
-
-def _built(path: Path, fill: Callable[[DuckDBPyConnection], None]) -> Path:
-    """`path`, built by `fill` if it is not there: whole or not at all, once also when several processes ask."""
-    import duckdb
-
-    if path.exists():
-        return path
-    with _alone(path.with_suffix(".lock")):
-        if not path.exists():
-            draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-            draft.unlink(missing_ok=True)
-            try:
-                with duckdb.connect(str(draft)) as connection:
-                    fill(connection)
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
-    return path
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    import portalocker
-
-    with portalocker.Lock(lock, "a", timeout=BUILD_SECONDS):
-        yield

@@ -15,7 +15,8 @@ import duckdb
 import pytest
 
 from agent.execution.files import DataUnreadable, find_files, table_name
-from agent.execution.warehouse import QueryFailed, Warehouse, open_warehouse
+from agent.execution.session import QueryFailed
+from agent.execution.warehouse import Warehouse, open_warehouse
 from graph.errors import AgentError
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,30 @@ def test_names_are_found_without_their_catalog_and_schema(warehouse: Warehouse):
     for place in ({"schema": "silo_valley"}, {"catalog": "sample", "schema": "silo_valley"}):
         assert warehouse.query("SELECT count(*) AS n FROM vendors", **place).to_pylist() == [{"n": 300}]
     assert rows(warehouse, "SELECT count(*) FROM vendors") == [(1_080,)]
+
+
+def test_a_catalog_that_is_asked_for_comes_before_a_file_of_the_same_name(tmp_path: Path):
+    (tmp_path / "vendors.csv").write_text("name\nmine\n")
+    with open_warehouse(tmp_path / "home", paths=[tmp_path / "vendors.csv"]) as warehouse:
+        count = "SELECT count(*) AS n FROM vendors"
+        assert warehouse.query(count).to_pylist() == [{"n": 1}]
+        assert warehouse.query(count, catalog="sample").to_pylist() == [{"n": 1_080}]
+        assert warehouse.query(count, schema="silo_north").to_pylist() == [{"n": 420}]
+        assert warehouse.query(count, catalog="files").to_pylist() == [{"n": 1}]
+        with warehouse.session() as session:
+            assert session.query(count, schema="silo_north").to_pylist() == [{"n": 420}]
+            assert session.query(count).to_pylist() == [{"n": 1}]
+
+
+def test_a_build_that_someone_has_open_is_not_removed(tmp_path: Path):
+    file = tmp_path / "a.csv"
+    file.write_text("x\n1\n")
+    with open_warehouse(tmp_path / "home", sample=False, paths=[file]) as first:
+        for size in range(2, 8):
+            file.write_text("x\n" + "1\n" * size)
+            open_warehouse(tmp_path / "home", sample=False, paths=[file]).close()
+        with first.session() as session:
+            assert session.query("SELECT count(*) AS n FROM a").to_pylist() == [{"n": 1}]
 
 
 @pytest.mark.parametrize("name", ["x'; DROP", "a.b", "nowhere", "memory"])
