@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agent.guards.form import check_form, check_instruction
 from agent.guards.literals import check_literals
 from agent.guards.python import check_python
 from agent.guards.sql import SqlRules
 from agent.guards.syntax import check_syntax
-from graph.types import Rejection
 
-Guard = Callable[[str], Rejection | None]
+if TYPE_CHECKING:
+    from graph.context import Guard
 
 
 @dataclass(frozen=True)

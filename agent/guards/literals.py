@@ -101,11 +101,11 @@ def texts(code: Code) -> Iterator[Text]:
 
 
 def run_texts(code: Code, node: ast.Call) -> Iterator[Text]:
-    if dotted(code, node.func) not in RUNS_SQL or not node.args:
+    if dotted(code, node.func) not in RUNS_SQL:
         return
-    for value in values_of(code, node.args[0]):
-        sql = rendered(code, value)
-        if sql:
+    given = node.args[:1] or [keyword.value for keyword in node.keywords if keyword.arg in ("sql", "sqlQuery")]
+    for value in (value for argument in given for value in values_of(code, argument)):
+        if sql := rendered(code, value):
             yield Text(sql, node.lineno, run=True)
 
 

@@ -26,22 +26,34 @@ class RecordsUnavailable(AgentError):
 class Database:
     """`synchronous=NORMAL`: a killed process loses nothing it committed, a power cut may lose the last moments."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._connection = connect(path)
+        self._connection = connect(path, busy_seconds)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start, so that what it reads stays true until it commits."""
+        """A transaction that holds the write lock from its start, so that what it reads stays true until it commits.
+
+        Raises RecordsUnavailable when another process holds the lock for too long, or the disk is full.
+        """
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
+                with self._transaction():
+                    yield self._connection
+            except sqlite3.Error as error:
+                raise RecordsUnavailable(f"The records file {self.path} can't be written: {error}.") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     def rows(self, table: Table, where: str, values: Sequence[Any], row: type[Row]) -> list[Row]:
         """Rows of the table as its dataclass; `where` is everything after FROM."""
@@ -55,10 +67,10 @@ class Database:
             self._connection.close()
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         prepare(connection)
     except (sqlite3.Error, OSError) as error:
         raise RecordsUnavailable(
@@ -84,8 +96,16 @@ def insert(table: Table) -> str:
 
 
 def stored(value: Any) -> Any:
-    """A row's value as SQLite keeps it: times are ISO 8601 texts in UTC, which sort as they should."""
-    return value.astimezone(UTC).isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+    """A row's value as SQLite keeps it: times are ISO 8601 texts in UTC, which sort as they should.
+
+    Half characters, which models can write and UTF-8 can't, become question marks.
+    """
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if value is None or isinstance(value, (int, bytes)):
+        return value
+    text = str(value)
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def read(table: Table, values: Sequence[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from agent.records.database import Database
+from agent.records.database import BUSY_SECONDS, Database
 from agent.records.payload import MAX_CHARS
 from agent.records.registry import ArtifactRegistry
 from agent.records.tables import ADK_TELEMETRY, ArtifactRow, ArtifactType, RunRow, TelemetryRow, TurnRow
@@ -16,9 +16,14 @@ from agent.records.turns import RunningTurns
 from graph.types import Artifact, ArtifactStatus
 
 
-def open_records(path: Path, app_name: str, max_payload_chars: int = MAX_CHARS) -> SqliteRecords:
-    """Open or create the file; raises RecordsUnavailable. Close it, or use it in a `with`."""
-    return SqliteRecords(Database(path), app_name, max_payload_chars)
+def open_records(
+    path: Path, app_name: str, max_payload_chars: int = MAX_CHARS, busy_seconds: float = BUSY_SECONDS
+) -> SqliteRecords:
+    """Open or create the file; raises RecordsUnavailable. Close it, or use it in a `with`.
+
+    `busy_seconds` is how long a write waits for another process's.
+    """
+    return SqliteRecords(Database(path, busy_seconds), app_name, max_payload_chars)
 
 
 class SqliteRecords:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from agent.records.database import Database, insert, stored
+from agent.records.database import Database, RecordsUnavailable, insert, stored
 from agent.records.payload import to_json
 from agent.records.redaction import redact_text
 from agent.records.tables import ADK_TELEMETRY, columns_of
 
 LINGER_SECONDS = 0.2
 BATCH_ROWS = 200
+WAITING_ROWS = 5_000
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class TelemetryLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Rows that the file refuses are counted in the log: telemetry never ends a turn."""
+        """Write what waits. Telemetry never ends a turn: rows that the file refuses wait for the next time."""
         with self._writing:
             with self._lock:
                 rows, self._waiting = self._waiting, []
@@ -61,8 +61,16 @@ class TelemetryLog:
             try:
                 with self._database.write() as connection:
                     connection.executemany(insert(ADK_TELEMETRY), rows)
-            except sqlite3.Error as error:
-                log.error("telemetry lost", extra={"rows": len(rows), "reason": str(error)})
+            except RecordsUnavailable as error:
+                self._keep(rows, error)
+
+    def _keep(self, rows: list[tuple[Any, ...]], error: RecordsUnavailable) -> None:
+        """Hold the newest rows back for another try; the log counts those that are lost."""
+        with self._lock:
+            waiting = [*rows, *self._waiting]
+            self._waiting = [] if self._closed.is_set() else waiting[-WAITING_ROWS:]
+            lost = len(waiting) - len(self._waiting)
+        log.warning("telemetry not written", extra={"waiting": len(waiting) - lost, "lost": lost, "reason": str(error)})
 
     def close(self) -> None:
         self._closed.set()

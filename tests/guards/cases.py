@@ -158,6 +158,11 @@ execute_sql("select * from read_csv('/etc/passwd')")
 ---
 execute_sql("COPY vendors TO 'x.csv'")
 ---
+execute_sql(sql="SELECT * FROM 'x.csv'", as_pandas=True)
+---
+ask = execute_sql
+ask("SELECT * FROM glob('*')")
+---
 spark.sql("TRUNCATE TABLE a.b")
 ---
 spark.sql("ALTER TABLE a.b DROP COLUMN c")

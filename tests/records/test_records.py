@@ -300,6 +300,33 @@ def test_a_request_tried_again_is_no_longer_asked_to_stop(records: SqliteRecords
     assert not records.cancel_requested("t1", "r1")
 
 
+def test_half_characters_and_odd_values_are_kept_as_well_as_they_can_be(records: SqliteRecords) -> None:
+    records.register(artifact(instruction="half \ud83d of a smile, and ä\x00"), "k\udc80")
+    records.telemetry("stage", session_id="t1", tool_name={"no": "text"}, payload={"odd \ud83d": "\udfff", "ä": "ö"})
+    assert records.artifact("art_000000000001").sublm_instruction == "half ? of a smile, and ä\x00"
+    (row,) = records.telemetry_rows("t1")
+    assert row.tool_name == "{'no': 'text'}"
+    assert json.loads(row.payload_json) == {"odd ?": "?", "ä": "ö"}
+
+
+def test_a_file_that_another_process_holds_for_too_long_is_an_error_and_telemetry_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "records.sqlite"
+    with open_records(path, "app", busy_seconds=0.05) as records:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        records.telemetry("stage", session_id="t1")
+        records.flush()
+        with pytest.raises(RecordsUnavailable, match="can't be written: database is locked"):
+            records.register(artifact(), "k")
+        other.execute("ROLLBACK")
+        other.close()
+        records.register(artifact(), "k")
+        assert len(records.telemetry_rows("t1")) == 1
+    assert "telemetry not written" in caplog.text
+
+
 def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "records.sqlite").write_text("not a database, but long enough to be taken for one " * 50)
     with pytest.raises(RecordsUnavailable, match=r"records\.sqlite can't be used.*Move it away"):
