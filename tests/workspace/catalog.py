@@ -170,8 +170,14 @@ class Catalog:
         if details["Type"] == "VIEW":
             return Registered(table, f"CREATE VIEW {name} AS {details['View Text']}")
         rows = self._ws.engine.rows(f"SHOW COLUMNS IN {name}")
-        columns = ", ".join(f"`{row['name']}` {row['dataType']}" for row in rows)
-        given = f"({columns}) " if columns else ""
-        return Registered(
-            table, f"CREATE TABLE {name} {given}USING {details['Provider']} LOCATION '{details['Location']}'"
-        )
+        columns = f"({', '.join(_column(row) for row in rows)}) " if rows else ""
+        parts = ", ".join(f"`{row['name']}`" for row in rows if row["isPartition"])
+        partitioned = f"PARTITIONED BY ({parts}) " if parts else ""
+        place = f"LOCATION '{details['Location']}'"
+        statement = f"CREATE TABLE {name} {columns}USING {details['Provider']} {partitioned}{place}"
+        return Registered(table, statement)
+
+
+def _column(row: dict[str, Any]) -> str:
+    comment = str(row["description"] or "").replace("'", "\\'")
+    return f"`{row['name']}` {row['dataType']}{'' if row['nullable'] else ' NOT NULL'} COMMENT '{comment}'"

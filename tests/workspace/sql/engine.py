@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlglot import parse_one
-from sqlglot.errors import SqlglotError
 
 from tests.workspace.sail import Sail
 from tests.workspace.spark import SparkError
-from tests.workspace.sql import lakehouse, metadata
+from tests.workspace.sql import affected, lakehouse, metadata
 from tests.workspace.sql.namespace import Namespace, complete
 from tests.workspace.sql.parameters import Parameter, literals
 from tests.workspace.sql.problems import problem
@@ -84,27 +82,13 @@ class SqlEngine:
             table = self._sail().spark.sql(ready, literals(query.parameters), tag=query.tag)
         except SparkError as error:
             raise problem(error, text) from error
-        return normal(_as_databricks(text, table))
+        return normal(_as_databricks(self, text, table, session))
 
 
-def _as_databricks(text: str, table: pa.Table) -> pa.Table:
+def _as_databricks(engine: SqlEngine, text: str, table: pa.Table, session: Session) -> pa.Table:
     """Sail answers a change with `count` or `value`; a warehouse names the affected rows, or nothing."""
-    names = table.column_names
-    if names == ["count"] and _WRITES.match(text):
-        count = table.column(0).cast(pa.int64())
-        if _root(text) == "Insert":
-            return pa.table({"num_affected_rows": count, "num_inserted_rows": count})
-        return pa.table({"num_affected_rows": count})
-    if names == ["count"] and _CREATES.match(text):
-        count = table.column(0).cast(pa.int64())
-        return pa.table({"num_affected_rows": count, "num_inserted_rows": count})
-    if names == ["value"] and _CREATES.match(text):
+    if table.column_names == ["count"] and (_WRITES.match(text) or _CREATES.match(text)):
+        return affected.rows(engine, text, table.column(0)[0].as_py(), session)
+    if table.column_names == ["value"] and _CREATES.match(text):
         return NOTHING
     return table
-
-
-def _root(text: str) -> str:
-    try:
-        return type(parse_one(text, read="databricks")).__name__
-    except SqlglotError:
-        return ""

@@ -60,7 +60,7 @@ def _texts(values: dict[str, Any] | None) -> list[tuple[str, str]]:
 def _detail(engine: "SqlEngine", match: re.Match[str], session: "Session") -> pa.Table:
     table = delta(engine, match[1], session)
     about = table.metadata()
-    sizes = table.get_add_actions(flatten=True)
+    sizes = pa.table(table.get_add_actions(flatten=True))
     return pa.table(
         {
             "format": ["delta"],
@@ -69,7 +69,7 @@ def _detail(engine: "SqlEngine", match: re.Match[str], session: "Session") -> pa
             "location": [table.table_uri],
             "partitionColumns": pa.array([about.partition_columns], pa.list_(pa.string())),
             "numFiles": pa.array([len(table.file_uris())], pa.int64()),
-            "sizeInBytes": pa.array([sum(pa.array(sizes["size_bytes"]).to_pylist())], pa.int64()),
+            "sizeInBytes": pa.array([sum(sizes.column("size_bytes").to_pylist())], pa.int64()),
             "properties": pa.array([list(about.configuration.items())], pa.map_(pa.string(), pa.string())),
         }
     )

@@ -71,9 +71,9 @@ class Statement:
             was_running = self.state == "RUNNING"
             self.state = "CANCELED"
         self._journal.write("statement_canceled", self.id, text=self._query.text)
-        if was_running:
-            self._engine.cancel(self.id)
         self._done.set()
+        if was_running:
+            threading.Thread(target=self._engine.cancel, args=(self.id,), daemon=True).start()
 
     def close(self) -> None:
         """Let the result go. Once or often, it is the same."""

@@ -156,7 +156,7 @@ class Service:
         where = f"{_like('catalog_name', req.catalogName)} AND {_like('schema_name', req.schemaName)}"
         text = (
             "SELECT schema_name AS TABLE_SCHEM, catalog_name AS TABLE_CATALOG "
-            f"FROM system.information_schema.schemata WHERE {where} ORDER BY 2, 1"
+            f"FROM {_source(req)}.schemata WHERE {where} ORDER BY 2, 1"
         )
         return self._listing(req, text, t.TGetSchemasResp)
 
@@ -173,7 +173,7 @@ class Service:
         text = (
             "SELECT table_catalog AS TABLE_CAT, table_schema AS TABLE_SCHEM, table_name AS TABLE_NAME, "
             "CASE WHEN table_type = 'VIEW' THEN 'VIEW' ELSE 'TABLE' END AS TABLE_TYPE, '' AS REMARKS "
-            f"FROM system.information_schema.tables WHERE {where} ORDER BY 4, 1, 2, 3"
+            f"FROM {_source(req)}.tables WHERE {where} ORDER BY 4, 1, 2, 3"
         )
         return self._listing(req, text, t.TGetTablesResp)
 
@@ -191,7 +191,7 @@ class Service:
         text = (
             "SELECT table_catalog AS TABLE_CAT, table_schema AS TABLE_SCHEM, table_name AS TABLE_NAME, "
             "column_name AS COLUMN_NAME, data_type AS TYPE_NAME, ordinal_position AS ORDINAL_POSITION, "
-            f"is_nullable AS IS_NULLABLE FROM system.information_schema.columns WHERE {where} ORDER BY 1, 2, 3, 6"
+            f"is_nullable AS IS_NULLABLE FROM {_source(req)}.columns WHERE {where} ORDER BY 1, 2, 3, 6"
         )
         return self._listing(req, text, t.TGetColumnsResp)
 
@@ -329,6 +329,12 @@ def _batches(operation: Operation, rows: int | None) -> Any:
 
 def _pack(data: bytes, compress: bool) -> bytes:
     return lz4.frame.compress(data) if compress else data
+
+
+def _source(req: Any) -> str:
+    """The information schema of the one catalog that is asked for, or of all."""
+    name = req.catalogName or "%"
+    return "system.information_schema" if "%" in name else f"`{name}`.information_schema"
 
 
 def _like(column: str, pattern: str | None) -> str:
