@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -48,6 +49,7 @@ def redacted_entry(key: str, value: Any) -> Any:
     return REDACTED if value is not None and is_sensitive_key(key) else redact(value)
 
 
+@lru_cache(maxsize=1024)
 def is_sensitive_key(key: str) -> bool:
     """`access_token`, `apiKey` and `DB-PASSWORD` are; `input_tokens` and `token_count` are not."""
     return SENSITIVE_KEY.search(CAMEL.sub("_", key).replace("-", "_").lower()) is not None
