@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.messages import BaseMessage
 from pydantic import Field, PrivateAttr
 
 from agent.spoken import (
     Call,
     Reply,
+    SpokenModel,
     call_prefix,
     calls,
     delegates,
     exits,
     fails,
     malformed,
-    pieces,
     says,
     together,
-    whole,
 )
 
 __all__ = [
@@ -57,7 +50,7 @@ class ScriptEnded(AssertionError):
     """The model was called more often than its script has replies."""
 
 
-class ScriptedModel(BaseChatModel):
+class ScriptedModel(SpokenModel):
     """Gives its steps in order, one a call. A step is a Reply, a text, or a function of the messages.
 
     `shown` lists the messages of each call so far and `offered` the names of the tools bound to it. Every call takes
@@ -91,42 +84,13 @@ class ScriptedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
-    def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        reply, prefix = self._next(messages, kwargs)
-        if reply.error is not None:
-            raise reply.error
-        return ChatResult(generations=[ChatGeneration(message=whole(reply, prefix, messages))])
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        reply, prefix = self._next(messages, kwargs)
-        for chunk in pieces(reply, prefix, messages):
-            yield ChatGenerationChunk(message=chunk)
-
-    def _next(self, messages: list[BaseMessage], kwargs: Mapping[str, Any]) -> tuple[Reply, str]:
-        """The call's reply and the prefix of its call ids."""
+    def _reply(self, messages: Sequence[BaseMessage], offered: Sequence[str]) -> tuple[Reply, str]:
         with self._lock:
             position = len(self.shown)
             if self._always is None and position >= len(self._steps):
                 raise ScriptEnded(run_out(len(self._steps), messages))
             self.shown.append(list(messages))
-            self.offered.append([tool["function"]["name"] for tool in kwargs.get("tools") or ()])
+            self.offered.append(list(offered))
         time.sleep(self.latency)
         step = self._always or self._steps[position]
         answer = step(messages) if callable(step) else step

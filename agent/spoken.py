@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from graph.types import DELEGATE, EXIT_LOOP
 
@@ -56,7 +63,7 @@ def calls(*named: tuple[str, Mapping[str, Any]], text: str = "") -> Reply:
 def delegates(code: str, *, instruction: str | None = None, text: str = "") -> Reply:
     """Delegate one blob: the instruction, if there is one, in triple quotes, then the code."""
     quotes = '"""' if instruction and "'''" in instruction else "'''"
-    blob = code if instruction is None else f"{quotes}{instruction}{quotes}\n{code}"
+    blob = code if instruction is None else f"{quotes}{instruction}\n{quotes}\n{code}"
     return calls((DELEGATE, {"code": blob}), text=text)
 
 
@@ -80,6 +87,46 @@ def together(*replies: Reply) -> Reply:
         text="\n".join(reply.text for reply in replies if reply.text),
         calls=tuple(call for reply in replies for call in reply.calls),
     )
+
+
+class SpokenModel(BaseChatModel):
+    """A chat model that is no language model: `_reply` says what it answers and the prefix of its call ids."""
+
+    @abstractmethod
+    def _reply(self, messages: Sequence[BaseMessage], offered: Sequence[str]) -> tuple[Reply, str]:
+        """`offered` are the names of the tools bound to it."""
+
+    def bind_tools(
+        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        reply, prefix = self._reply(messages, offered(kwargs))
+        if reply.error is not None:
+            raise reply.error
+        return ChatResult(generations=[ChatGeneration(message=whole(reply, prefix, messages))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        reply, prefix = self._reply(messages, offered(kwargs))
+        for chunk in pieces(reply, prefix, messages):
+            yield ChatGenerationChunk(message=chunk)
+
+
+def offered(kwargs: Mapping[str, Any]) -> list[str]:
+    return [tool["function"]["name"] for tool in kwargs.get("tools") or ()]
 
 
 def call_prefix(position: int, messages: Sequence[BaseMessage]) -> str:

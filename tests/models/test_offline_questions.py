@@ -1,0 +1,161 @@
+"""What the offline model makes of questions: a table of (question, rows), each asked of a real DuckDB."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+import duckdb
+import pytest
+
+from agent.execution.warehouse import Column, Table
+from agent.offline import question_to_sql
+from agent.offline.questions import queries
+from agent.prompts import clip
+
+SCRIPT = """
+CREATE SCHEMA north; CREATE SCHEMA south; CREATE SCHEMA data;
+CREATE TABLE north.vendors AS SELECT * FROM (VALUES
+    ('N1', 'Acme Inc.', '11-1', 'Paris'), ('N2', 'Beacon Ltd', '22-2', 'Rome'), ('N3', 'Cedar LLC', NULL, 'Rome')
+) AS v(vendor_id, vendor_name, tax_id, city);
+CREATE TABLE south.vendors AS SELECT * FROM (VALUES
+    ('S1', 'ACME INCORPORATED', '11-1', 'Oslo'), ('S2', 'Dune Corp', '44-4', 'Oslo')
+) AS v(vendor_id, vendor_name, tax_id, city);
+CREATE TABLE north.invoices AS SELECT * FROM (VALUES
+    ('I1', 'A7', 'N1', DATE '2023-01-10', 100.0::DOUBLE, 'paid'), ('I2', 'A8', 'N1', DATE '2023-02-11', 50.0, 'open'),
+    ('I3', 'A9', 'N2', DATE '2023-04-12', 30.0, 'paid'), ('I3B', 'A9', 'N2', DATE '2023-04-12', 30.0, 'paid'),
+    ('I4', 'B1', 'N3', DATE '2024-01-01', 20.0, NULL)
+) AS i(invoice_id, invoice_number, vendor_id, invoice_date, amount, status);
+CREATE TABLE data.congress_terms AS SELECT * FROM (VALUES
+    ('house', 'Ann', DATE '1900-05-05', 'TX', 'D', DATE '1947-01-03', 46.6::DOUBLE),
+    ('house', 'Bob', DATE '1910-05-05', 'TX', 'R', DATE '1949-01-03', 38.4),
+    ('senate', 'Cyd', DATE '1890-05-05', 'CA', 'D', DATE '1949-01-03', 58.4)
+) AS t(chamber, firstname, birthday, state, party, termstart, age);
+CREATE TABLE data.dc_wikia_data AS SELECT * FROM (VALUES
+    (1::BIGINT, 'Batman', 'Good Characters', 3093::DOUBLE, 1939::DOUBLE),
+    (2, 'Joker', 'Bad Characters', 517, 1940),
+    (3, 'Bane', 'Bad Characters', 100, NULL)
+) AS d(page_id, name, "ALIGN", "APPEARANCES", "YEAR");
+"""
+
+
+@dataclass
+class World:
+    connection: duckdb.DuckDBPyConnection
+    tables: tuple[Table, ...]
+
+    def ask(self, question: str) -> list[tuple]:
+        return self.connection.execute(question_to_sql(question, self.tables)).fetchall()
+
+
+@pytest.fixture(scope="module")
+def world():
+    connection = duckdb.connect(":memory:")
+    connection.execute(SCRIPT)
+    rows = connection.execute(
+        "SELECT schema_name, table_name, list(column_name ORDER BY column_index), "
+        "list(data_type ORDER BY column_index) "
+        "FROM duckdb_columns() WHERE database_name = 'memory' AND NOT internal GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    tables = tuple(
+        Table("memory", schema, name, tuple(map(Column, names, types)), 0, "file")
+        for schema, name, names, types in rows
+    )
+    yield World(connection, tables)
+    connection.close()
+
+
+QUESTIONS = [
+    ("How many invoices are there?", [(5,)]),
+    ("count of invoices by status", [("paid", 3), ("open", 1), (None, 1)]),
+    ("how many open invoices are there", [(1,)]),
+    ("how many invoices with status 'open'", [(1,)]),
+    ("how many invoices are there in 2024", [(1,)]),
+    ("how many invoices since 2023", [(5,)]),
+    ("What is the total amount of invoices?", [(230.0,)]),
+    ("total amount by status", [("paid", 160.0), ("open", 50.0), (None, 20.0)]),
+    ("average invoice amount", [(46.0,)]),
+    ("median amount of invoices", [(30.0,)]),
+    ("what is the highest amount of an invoice", [(100.0,)]),
+    ("how much did we spend per status?", [("paid", 160.0), ("open", 50.0), (None, 20.0)]),
+    ("top 2 vendors by total amount", [("N1", "Acme Inc.", 150.0), ("N2", "Beacon Ltd", 60.0)]),
+    ("Which vendors have the fewest invoices?",
+     [("N3", "Cedar LLC", 1), ("N1", "Acme Inc.", 2), ("N2", "Beacon Ltd", 2)]),
+    ("which vendor has the highest total amount?",
+     [("N1", "Acme Inc.", 150.0), ("N2", "Beacon Ltd", 60.0), ("N3", "Cedar LLC", 20.0)]),
+    ("invoices per year", [(2023, 4), (2024, 1)]),
+    ("yearly trend of invoice amount", [(2023, 210.0), (2024, 20.0)]),
+    ("How many vendors are there?", [(5,)]),
+    ("how many suppliers per silo", [("north", 3), ("south", 2)]),
+    ("how many vendors in north by city", [("Rome", 2), ("Paris", 1)]),
+    ("vendors by city", [("Oslo", 2), ("Rome", 2), ("Paris", 1)]),
+    ("Which vendors look like duplicates across the silos?", [("11-1", 2, 2, "ACME INCORPORATED | Acme Inc.")]),
+    ("which vendors have no tax id", [("tax_id", "VARCHAR", 3, 1)]),
+    ("missing tax ids of vendors", [("tax_id", "VARCHAR", 3, 1)]),
+    ("duplicate invoices", [("A9", "N2", datetime.date(2023, 4, 12), 30.0, "paid", 2)]),
+    ("average age by party", [("D", 52.5), ("R", 38.4)]),
+    ("What's the mean age per chamber?", [("senate", 58.4), ("house", 42.5)]),
+    ("top 5 states by number of terms", [("TX", 2), ("CA", 1)]),
+    ("which state has the most terms", [("TX", 2), ("CA", 1)]),
+    ("how many different states are there", [(2,)]),
+    ("how many parties are there", [(2,)]),
+    ("congress terms per year", [(1947, 1), (1949, 2)]),
+    ("how many characters by alignment", [("Bad Characters", 2), ("Good Characters", 1)]),
+    ("trend of characters over the years", [(1939, 1), (1940, 1), (None, 1)]),
+    ("alignment counts", [("Bad Characters", 2), ("Good Characters", 1)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "rows"), QUESTIONS, ids=[clip(question, 40) for question, _ in QUESTIONS])
+def test_a_question_becomes_sql_with_the_right_rows(world, question, rows):
+    found = world.ask(question)
+    ordered = any(word in question for word in ("top", "fewest", "highest", "most", "per year", "trend"))
+    assert (found if ordered else sorted(found, key=str)) == (rows if ordered else sorted(rows, key=str))
+
+
+def test_months_without_records_are_found_apart_from_empty_values(world):
+    empty, months = queries("where are the gaps in the invoices?", world.tables)
+    assert world.connection.execute(empty.sql).fetchone() == ("status", "VARCHAR", 2, 1)
+    found = [str(month) for _, month in world.connection.execute(months.sql).fetchall()]
+    assert found == ["2023-03-01", *(f"2023-{month:02}-01" for month in range(5, 13))]
+
+
+def test_duplicate_vendors_are_looked_for_by_key_and_by_name(world):
+    by_key, by_name = queries("Which vendors are duplicates across all silos?", world.tables)
+    assert [row[0] for row in world.connection.execute(by_name.sql).fetchall()] == ["acme"]
+    assert "tax id" in by_key.title
+
+
+def test_describing_a_table_covers_every_column(world):
+    rows = world.ask("describe the congress terms table")
+    assert {row[0] for row in rows} == {"chamber", "firstname", "birthday", "state", "party", "termstart", "age"}
+
+
+def test_the_largest_rows_of_a_table_are_shown_whole(world):
+    assert [row[0] for row in world.ask("largest 2 invoices")] == ["I1", "I2"]
+
+
+def test_words_that_mean_nothing_here_are_named_and_not_passed_over(world):
+    [query] = queries("How much did we spend on gloves?", world.tables)
+    assert "I could not use: gloves" in query.title
+
+
+@pytest.mark.parametrize(
+    "question", ["what is the weather in Lima?", "hello", "write me a poem", "", "???", "'; DROP TABLE x"]
+)
+def test_a_question_that_fits_no_table_makes_no_query(world, question):
+    assert question_to_sql(question, world.tables) is None
+
+
+def test_without_tables_there_is_no_query():
+    assert question_to_sql("how many vendors are there?", ()) is None
+
+
+def test_a_quoted_value_is_a_literal_whatever_is_in_it(world):
+    assert world.ask('how many invoices with status "x\') OR 1=1 --"') == [(0,)]
+
+
+def test_names_that_need_quotes_get_them():
+    table = Table("c", "s", "Odd Table", (Column("Group By", "VARCHAR"), Column('a"b', "DOUBLE")), 1, "file")
+    sql = question_to_sql("how many odd table rows by group", [table])
+    assert sql.startswith('SELECT t."Group By", count(*) AS number\nFROM c.s."Odd Table" AS t\nGROUP BY ALL\n')
