@@ -110,7 +110,11 @@ def load(connection: DuckDBPyConnection, file: DataFile) -> None:
     import duckdb
 
     reasons: list[str] = []
-    for source in _readings(file):
+    try:
+        readings = _readings(file)
+    except OSError as error:
+        raise DataUnreadable(f"{file.path} can't be opened ({error.strerror}): see who may read it") from error
+    for source in readings:
         relation = "VIEW" if file.kind == "parquet" else "TABLE"
         try:
             connection.execute(f"CREATE {relation} {file.table} AS SELECT * FROM {source}")  # noqa: S608 - our names

@@ -28,6 +28,7 @@ from agent.execution.value import as_json, output_of
 OURS = str(Path(__file__).parent)
 SHOWN = "code.py"
 """The file name in tracebacks: the same on every machine."""
+LONGEST_ERROR = 20_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _execute(job: Job, module: ModuleType) -> tuple[int, Record]:
     except BaseException as error:  # noqa: BLE001 - the edge: whatever the code raises is its result
         trace = _trace(error)
         sys.stderr.write(trace)
-        return 1, Record(job.nonce, "failed", error=_named(error), error_trace=trace)
+        return 1, Record(job.nonce, "failed", error=_clipped(_named(error)), error_trace=_clipped(trace))
     return 0, Record(job.nonce, "success")
 
 
@@ -129,6 +130,14 @@ def _left(error: SystemExit, nonce: str) -> tuple[int, Record]:
         return error.code & 0xFF or 1, Record(nonce, "failed", error=f"the code called sys.exit({error.code})")
     sys.stderr.write(f"{error.code}\n")
     return 1, Record(nonce, "failed", error=f"the code called sys.exit({str(error.code)!r})")
+
+
+def _clipped(text: str) -> str:
+    """Head and tail of what is too long to hand on; all of it is on stderr."""
+    if len(text) <= LONGEST_ERROR:
+        return text
+    half = LONGEST_ERROR // 2
+    return f"{text[:half]}\n... ({len(text) - LONGEST_ERROR} characters omitted) ...\n{text[-half:]}"
 
 
 def _named(error: BaseException) -> str:

@@ -96,6 +96,8 @@ class Run:
             self._process.wait()
             self._broker.close()
             ended(report_of(written))
+        except OSError:
+            log.exception("the end of a run could not be written down", extra={"folder": str(self._folder)})
         finally:
             self._ends.close()
             self.done.set()

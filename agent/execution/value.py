@@ -9,6 +9,8 @@ from dataclasses import asdict, is_dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
+from agent.execution.sql import SqlResult
+
 DEEPEST = 40
 MOST_ROWS = 1000
 
@@ -46,13 +48,19 @@ def _opened(value: Any, depth: int) -> Any:
     """Tables as rows, numbers of numpy as numbers, dataclasses as objects, the rest as text."""
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     if kind == "pandas.DataFrame":
-        return _plain(value.head(MOST_ROWS).to_dict(orient="records"), depth + 1)
+        return _rows(value.head(MOST_ROWS).to_dict(orient="records"), len(value), depth)
     if kind == "pandas.Series":
-        return _plain(value.head(MOST_ROWS).to_dict(), depth + 1)
+        return _plain(value.to_dict(), depth + 1)
     if kind.startswith("numpy.") and hasattr(value, "tolist"):
         return _plain(value.tolist(), depth + 1)
-    if type(value).__name__ == "SqlResult":
-        return [_plain(dict(zip(value.columns, row, strict=True)), depth + 1) for row in value.rows]
+    if isinstance(value, SqlResult):
+        return _rows([dict(zip(value.columns, row, strict=True)) for row in value.rows], value.row_count, depth)
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value), depth + 1)
     return str(value)
+
+
+def _rows(rows: list[dict[Any, Any]], count: int | None, depth: int) -> Any:
+    """The rows; when they are not all, an object that says so."""
+    plain = _plain(rows, depth + 1)
+    return plain if count == len(rows) else {"first_rows": plain, "row_count": count}

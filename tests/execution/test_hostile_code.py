@@ -190,6 +190,9 @@ def test_a_huge_result_is_cut_and_stays_json(open_bench: OpenBench):
         ("Path('a/b')", "a/b"),
         ("'\\ud800'", "\ud800"),
         ("execute_sql('SELECT 1 AS one')", [{"one": 1}]),
+        ("execute_sql('FROM range(9)', preview_rows=1)", {"first_rows": [{"range": 0}], "row_count": 9}),
+        ("{'frame': __import__('pandas').DataFrame({'a': range(2)})}", {"frame": [{"a": 0}, {"a": 1}]}),
+        ("__import__('pandas').DataFrame({'a': [0] * 1001}).tail(1001)['a'].tolist()", [0] * 1001),
         ("execute_sql('SELECT 1.5::DECIMAL(9,2) AS price', as_pandas=True).df", [{"price": "1.50"}]),
         ("__import__('numpy').int64(7)", 7),
     ],
@@ -210,6 +213,31 @@ def test_results_of_any_kind_become_json(bench: Bench, value: str, expected: obj
 )
 def test_a_result_that_resists_does_not_take_the_host_with_it(bench: Bench, definition: str):
     assert bench.run(definition).status in ("success", "failed")
+
+
+def test_a_frame_that_is_too_long_for_a_result_says_how_long_it_is(bench: Bench):
+    result = bench.run("import pandas; result = pandas.DataFrame({'a': range(5000)})")
+    output = json.loads(result.output)
+    assert (len(output["first_rows"]), output["row_count"]) == (1000, 5000)
+
+
+def test_an_error_of_a_hundred_megabytes_is_an_error_and_no_flood(bench: Bench):
+    result = bench.run("raise ValueError('x' * 100_000_000)")
+    assert result.error.startswith("ValueError: xxx")
+    assert len(result.error) < 30_000
+    assert len(result.error_trace) < 30_000
+
+
+def test_a_pool_of_processes_works_and_leaves_none(bench: Bench):
+    code = """
+from concurrent.futures import ProcessPoolExecutor
+def square(n):
+    return n * n
+with ProcessPoolExecutor(2) as pool:
+    result = list(pool.map(square, range(5)))
+"""
+    result = bench.run(code)
+    assert json.loads(result.output) == [0, 1, 4, 9, 16], result.error_trace
 
 
 def test_reading_standard_input_finds_its_end_at_once(bench: Bench):
