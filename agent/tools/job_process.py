@@ -107,7 +107,7 @@ def opener(job: Mapping[str, Any]) -> Callable[..., Any]:
 
 
 def preview(table: Any, as_pandas: bool, preview_rows: int) -> Any:
-    rows = [tuple(row.values()) for row in table.slice(0, preview_rows).to_pylist()]
+    rows = list(zip(*(column.to_pylist() for column in table.slice(0, preview_rows).columns), strict=True))
     return SimpleNamespace(
         columns=list(table.column_names),
         rows=rows,

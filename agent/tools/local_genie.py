@@ -76,7 +76,7 @@ class LocalGenie:
         if refusal := check_sql(sql, SqlRules()):
             raise InvalidRequest(refusal.message)
         found = self._warehouse.query(sql, limit=ROWS + 1)
-        rows = tuple(tuple(row.values()) for row in found.slice(0, ROWS).to_pylist())
+        rows = tuple(zip(*(column.to_pylist() for column in found.slice(0, ROWS).columns), strict=True))
         text = FENCE.sub("", reply).strip() if FENCE.search(reply) else ""
         return GenieAnswer(text, sql, tuple(found.column_names), rows, len(rows), found.num_rows > ROWS)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent.tools.services import JobRun, ToolServices
 from agent.tools.structured import structured, thread_of
@@ -19,6 +19,8 @@ Look at a job started on this thread: its state, its tasks, the address of its p
 
 
 class Arguments(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     run_id: str = Field(min_length=1, max_length=40, description="The run id that start_databricks_job answered with")
 
 

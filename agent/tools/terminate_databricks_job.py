@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent.tools.poll_databricks_job import described, own_run
 from agent.tools.services import ToolServices
@@ -16,6 +16,8 @@ DESCRIPTION = "Cancel a job started on this thread. A job that has ended stays a
 
 
 class Arguments(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     run_id: str = Field(min_length=1, max_length=40, description="The run id of the job to cancel")
 
 

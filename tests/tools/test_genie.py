@@ -65,6 +65,13 @@ def test_sql_that_does_more_than_read_tables_is_never_run(invoke: Invoke, model:
     assert "is not allowed" in message.text
 
 
+@script("model", [["```sql\nSELECT 1 AS a, 2 AS a\n```"], ["```sql\nSELECT 1 AS a WHERE false\n```"]], indirect=True)
+def test_rows_keep_their_shape_whatever_the_columns_are_called(services: ToolServices, model: ScriptedModel) -> None:
+    answer = services.genie.ask("x?", "t1")
+    assert answer.rows in (((1, 2),), ())
+    assert all(len(row) == len(answer.columns) for row in answer.rows)
+
+
 @script("model", [["The tables say nothing about the weather."]], indirect=True)
 def test_a_question_without_an_answer_in_the_data_gets_the_models_words(invoke: Invoke, model: ScriptedModel) -> None:
     assert invoke("query_genie", {"query": "Will it rain?"}).text == "The tables say nothing about the weather."

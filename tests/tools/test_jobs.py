@@ -77,6 +77,7 @@ def test_a_job_is_started_looked_at_and_its_result_read(invoke: Invoke, notebook
     assert started.text == f"Job started successfully. Run ID: {run_id}. You can check the status later."
     done(jobs, run_id)
     seen = json.loads(invoke(POLL, {"run_id": run_id}).text)
+    assert json.loads(invoke(POLL, {"run_id": int(run_id)}).text) == seen
     assert seen["life_cycle_state"] == "TERMINATED"
     assert seen["result_state"] == "SUCCESS"
     assert seen["result"] == "Orders: 120"
@@ -258,6 +259,9 @@ def test_a_process_that_goes_without_a_word_is_an_internal_error(jobs: LocalJobs
         ("# MAGIC %sql\n# MAGIC SELECT count(*) AS n FROM vendors;", "n\n0  3", "SUCCESS"),
         ("# DBTITLE 1,Named\n'named'", "named", "SUCCESS"),
         ("# MAGIC %run ./other", None, "FAILED"),
+        ("execute_sql('SELECT 1 AS a, 2 AS a').rows", "[(1, 2)]", "SUCCESS"),
+        ("execute_sql('SELECT 1 AS a WHERE false').rows", "[]", "SUCCESS"),
+        ("execute_sql('SELECT nonsense')", None, "FAILED"),
         ("dbutils.widgets.text('a', 'default')\ndbutils.widgets.get('a')", "default", "SUCCESS"),
         ("dbutils.widgets.get('unknown')", None, "FAILED"),
         ("import os\nsorted(name for name in os.environ if 'TOKEN' in name or 'KEY' in name)", "[]", "SUCCESS"),
