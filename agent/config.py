@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.settings.environment import ignored, read_environment
+from agent.settings.error import SettingsError
 from agent.settings.file import read_file
 from agent.settings.keys import (
     Count,
@@ -20,7 +21,6 @@ from agent.settings.keys import (
     Number,
     Port,
     Seconds,
-    SettingsError,
     VariableName,
     Warmth,
     flatten,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.settings.keys import Given, Key, SettingsError, suggestion
+from agent.settings.error import SettingsError
+from agent.settings.keys import Given, Key, suggestion
 
 PREFIX = "RLM_"
 

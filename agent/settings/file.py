@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.settings.keys import Given, Key, SettingsError, flatten
+from agent.settings.error import SettingsError
+from agent.settings.keys import Given, Key, flatten
 
 if TYPE_CHECKING:
     from yaml import Node

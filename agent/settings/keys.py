@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from agent.settings.error import SettingsError
+
 NEAR = 0.6
 SHOWN_CHARS = 40
 NOTHING = ("null", "none")
@@ -27,10 +29,6 @@ VariableName = Annotated[
 ]
 
 PLAIN = {str: "text", bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-
-
-class SettingsError(Exception):
-    """A setting can't be used. The text is one line that names the key, where it stands and what it may be."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,169 @@
+"""Who shows a turn: live on a terminal, as plain lines beside the answer, or as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from agent.terminal.drawing import answer, ending, now_going_on, settled_line, summary
+from agent.terminal.picture import Picture
+from graph.types import ConversationResult, Event, TurnEnded, TurnStarted
+
+Locate = Callable[[str], str]
+"""Where an artifact's folder is."""
+
+REFRESHES_A_SECOND = 10
+CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class Display(Protocol):
+    """Shows one turn; used in a `with` block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Something to know that is no event of the turn."""
+
+
+class Still:
+    """A display that has nothing to close."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+class LiveDisplay:
+    """Running steps move at the bottom; what is settled is written above them and stays."""
+
+    def __init__(self, console: Console, locate: Locate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._locate, self._clock = console, locate, clock
+        self._picture = Picture(started=clock())
+        self._live = Live(
+            console=console, get_renderable=self._frame, refresh_per_second=REFRESHES_A_SECOND, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+    def show(self, event: Event) -> None:
+        now = self._clock()
+        for one in self._picture.take(event, now):
+            self._console.print(settled_line(one, now))
+        if isinstance(event, TurnStarted) and event.resumed:
+            self.note("Going on where the thread was interrupted.")
+        if isinstance(event, TurnEnded):
+            self._live.stop()
+            self._close(event.result, now)
+
+    def note(self, text: str) -> None:
+        self._console.print(Text(text, style="yellow"))
+
+    def _frame(self) -> Any:
+        return now_going_on(self._picture, self._clock(), self._console.height)
+
+    def _close(self, result: ConversationResult, now: float) -> None:
+        console = self._console
+        if result.response_text.strip():
+            console.print()
+            console.print(answer(result))
+        if text := ending(result):
+            console.print(Text(text, style="red" if result.status == "fatal_error" else "yellow"))
+        console.print()
+        for artifact_id in result.artifact_ids:
+            line = Text(f"{artifact_id}  {self._locate(artifact_id)}", style="dim")
+            console.print(line, soft_wrap=True)
+        usage = result.usage if result.usage.calls else self._picture.usage
+        console.print(Text(summary(result, usage, now - self._picture.started), style="dim"))
+
+
+class LineDisplay(Still):
+    """The answer alone on `out`; on `beside` a line for each settled step and for the end, unless it is None."""
+
+    def __init__(
+        self, out: IO[str], beside: IO[str] | None, locate: Locate, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._out, self._locate, self._clock = out, locate, clock
+        self._console = Console(file=beside, soft_wrap=True, highlight=False) if beside else None
+        self._errors = beside
+        self._picture = Picture(started=clock())
+
+    def show(self, event: Event) -> None:
+        now = self._clock()
+        for one in self._picture.take(event, now):
+            self._beside(settled_line(one, now))
+        if isinstance(event, TurnEnded):
+            self._close(event.result, now)
+
+    def note(self, text: str) -> None:
+        self._beside(Text(text))
+
+    def _beside(self, line: Any) -> None:
+        if self._console is not None:
+            self._console.print(line)
+
+    def _close(self, result: ConversationResult, now: float) -> None:
+        if result.response_text.strip():
+            self._out.write(result.response_text.rstrip() + "\n")
+            self._out.flush()
+        if text := ending(result):
+            self._beside(Text(text))
+        for artifact_id in result.artifact_ids:
+            self._beside(Text(f"{artifact_id}  {self._locate(artifact_id)}"))
+        usage = result.usage if result.usage.calls else self._picture.usage
+        self._beside(Text(summary(result, usage, now - self._picture.started)))
+
+
+class JsonDisplay(Still):
+    """One JSON object on `out` when the turn has ended; with `events` one on a line for each event, as it happens.
+
+    The object has the fields of graph.types.ConversationResult, and `artifacts`: id and folder of each.
+    """
+
+    def __init__(self, out: IO[str], locate: Locate, events: bool = False) -> None:
+        self._out, self._locate, self._events = out, locate, events
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, TurnEnded):
+            head = {"event": name_of(event)} if self._events else {}
+            self._write({**head, **self._final(event.result)})
+        elif self._events:
+            self._write({"event": name_of(event), **asdict(event)})
+
+    def note(self, text: str) -> None: ...
+
+    def _final(self, result: ConversationResult) -> dict[str, Any]:
+        fields = asdict(result)
+        ids = fields.pop("artifact_ids")
+        return {**fields, "artifacts": [{"artifact_id": one, "folder": self._locate(one)} for one in ids]}
+
+    def _write(self, value: Any) -> None:
+        self._out.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        self._out.flush()
+
+
+def name_of(event: Event) -> str:
+    """`StageReached` is `stage_reached`."""
+    return CAPITAL.sub("_", type(event).__name__).lower()
