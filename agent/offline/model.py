@@ -12,6 +12,7 @@ from pydantic import Field
 from agent.offline.questions import queries, question_to_sql
 from agent.offline.reading import answer_of, merge_notes, read_part, table
 from agent.offline.text import ABOUT_TEXT, text_code
+from agent.offline.words import full
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
 from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
 from graph.blob import parse_blob
@@ -19,11 +20,9 @@ from graph.types import DELEGATE
 
 MOST_PARTS = 4
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show|describe)", re.IGNORECASE)
-GREETING = re.compile(
-    r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.IGNORECASE
-)
+GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.I)
 LISTING = re.compile(
-    r"\b(?:what|which|list|show)\b.*\b(?:tables?|data ?sets?|data)\b(?!.*\b(?:by|per|missing)\b)", re.IGNORECASE
+    r"\b(?:what|which|list|show)\b.*\b(?:tables?|data ?sets?|data)\b(?!.*\b(?:by|per|missing)\b)", re.I
 )
 HELP = """\
 I am the offline model: a few rules, no language model. By a question's words I pick tables and columns, write SQL or
@@ -75,19 +74,22 @@ class OfflineModel(SpokenModel):
         outcomes = [message for message in since if isinstance(message, ToolMessage | HumanMessage)]
         if not outcomes:
             return says(self._plainly(question))
-        failed = {called(since, message)[1] for message in outcomes if trouble(message)}
-        repairs = [code for code in self._codes(question, careful=True) if failed and code not in failed]
-        if failed and rounds == 1 and repairs:
-            return together(
-                *(delegates(code, instruction=title) for code, title in self._codes(question, True).items())
-            )
-        return says("\n\n".join([*(told(since, message) for message in outcomes), NOTE]))
+        failed = {called(since, message) for message in outcomes if trouble(message)}
+        careful = {
+            code: title for code, title in self._codes(question, careful=True).items() if (title, code) not in failed
+        }
+        repairs = {code: title for code, title in careful.items() if title in dict(failed)}
+        if rounds == 1 and repairs:
+            return delegated(repairs)
+        repaired = {called(since, message)[0] for message in outcomes if not trouble(message)}
+        shown = [m for m in outcomes if not (trouble(m) and called(since, m)[0] in repaired)]
+        return says("\n\n".join([*(told(since, message) for message in shown), NOTE]))
 
     def _planned(self, question: str) -> Reply | None:
         if GREETING.fullmatch(question) or LISTING.search(question):
             return None
-        codes = list(self._codes(question).items())[:MOST_PARTS]
-        return together(*(delegates(code, instruction=title) for code, title in codes)) if codes else None
+        codes = dict(list(self._codes(question).items())[:MOST_PARTS])
+        return delegated(codes) if codes else None
 
     def _codes(self, question: str, careful: bool = False) -> dict[str, str]:
         """Code by what it finds out, for each part of the question."""
@@ -104,13 +106,12 @@ class OfflineModel(SpokenModel):
         if GREETING.fullmatch(question):
             return f"Hello. {HELP}"
         if LISTING.search(question) and (tables := self.tables()):
-            return table(
-                [
-                    {"table": f"{t.catalog}.{t.schema}.{t.name}", "rows": t.rows, "columns": len(t.columns)}
-                    for t in tables
-                ]
-            )
+            return table([{"table": full(t), "rows": t.rows, "columns": len(t.columns)} for t in tables])
         return f"I can't make a query of that. {HELP}"
+
+
+def delegated(codes: dict[str, str]) -> Reply:
+    return together(*(delegates(code, instruction=title) for code, title in codes.items()))
 
 
 def trouble(message: BaseMessage) -> bool:

@@ -12,16 +12,16 @@ from typing import Any
 from agent.offline.words import (
     FILLER,
     QUOTED,
-    Source,
-    best_source,
+    best_table,
     columns_in,
+    first,
+    full,
     is_id,
     is_name,
     is_number,
     likeness,
     quoted,
     quotes,
-    sources,
     tokens,
     words,
 )
@@ -43,6 +43,7 @@ COUNTED = re.compile(r"\b(?:how many|number of|most|fewest)\s+((?:different |dis
 PERIODS = {"dail": "day", "day": "day", "week": "week", "quarter": "quarter", "year": "year", "annual": "year"}
 LEGAL = r"\b(inc|incorporated|ltd|limited|llc|corp|corporation|co|company|gmbh|plc)\b"
 COUNT = ("count(*)", "number")
+UNUSED = r"\b(?:on|for|in|from|at|of|about|named|called) ([a-z]+)\b"
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,22 @@ class Ask:
     """A question and the source it is about. `careful` takes numbers and dates to be text that may hold others."""
 
     text: str
-    source: Source
-    others: Sequence[Source]
+    table: Any
+    others: Sequence[Any]
     careful: bool = False
 
     def query(self, title: str, fields: Sequence[str], tail: str = "", join: str = "", shown: int = 40) -> Query:
         where, said = self.where()
-        sql = f"SELECT {', '.join(fields)}\nFROM {self.source.sql} AS t{join}{where}{tail}"
+        sql = f"SELECT {', '.join(fields)}\nFROM {full(self.table)} AS t{join}{where}{tail}"
         return Query(self.titled(f"{title}{said}"), sql, shown)
 
     def titled(self, title: str) -> str:
-        return f"{self.source.name}: {title}".replace("_", " ")
+        return f"{self.table.name}: {title}".replace("_", " ")
 
     def columns(self, text: str) -> list[Any]:
         """The columns that the text names, but for the table's own id, which its noun names by chance."""
-        own = {"id", *tokens(self.source.name)}
-        return [c for c in columns_in(text, self.source.columns) if not (is_id(c) and set(tokens(c.name)) <= own)]
+        own = {"id", *tokens(self.table.name)}
+        return [c for c in columns_in(text, self.table.columns) if not (is_id(c) and set(tokens(c.name)) <= own)]
 
     def grouped(self) -> list[Any]:
         found = BY.search(self.text)
@@ -89,11 +90,11 @@ class Ask:
         text = self.text if TOP.search(self.text) else BY.sub("", self.text)
         number = next((column for column in self.columns(text) if is_number(column)), None)
         if number is None and fn in ("sum", "avg", "median"):
-            number = self.source.first(lambda column: is_number(column) and USUAL & set(tokens(column.name)))
+            number = first(self.table, lambda column: is_number(column) and USUAL & set(tokens(column.name)))
         if number is not None:
             return f"round({fn or 'sum'}({self.cast(number, 'DOUBLE')}), 2)", f"{name}_{'_'.join(tokens(number.name))}"
         noun = COUNTED.search(self.text)
-        if noun is None or likeness(words(noun.group(1))[-1:], tokens(self.source.name)[-1]) or self.grouped():
+        if noun is None or likeness(words(noun.group(1))[-1:], tokens(self.table.name)[-1]) or self.grouped():
             return COUNT
         column = next((c for c in self.columns(noun.group(1)) if not TOP.search(self.text)), None)
         return (f"count(DISTINCT t.{quoted(column.name)})", f"different_{column.name}") if column else COUNT
@@ -101,11 +102,11 @@ class Ask:
     def date(self) -> tuple[str, bool] | None:
         """The time as SQL, and whether it is a year only."""
         dated = [
-            c for c in self.source.columns if re.match("DATE|TIMESTAMP", c.type, re.I) and "birth" not in c.name.lower()
+            c for c in self.table.columns if re.match("DATE|TIMESTAMP", c.type) and not re.search("birth", c.name, re.I)
         ]
         if dated:
             return self.cast((columns_in(self.text, dated) or dated)[0], "TIMESTAMP"), False
-        year = self.source.first(lambda column: "year" in tokens(column.name))
+        year = first(self.table, lambda column: "year" in tokens(column.name))
         return (f"TRY_CAST(t.{quoted(year.name)} AS INTEGER)", True) if year else None
 
     def where(self) -> tuple[str, str]:
@@ -115,34 +116,26 @@ class Ask:
         if date and year:
             sign = {"since": ">=", "after": ">", "before": "<"}.get(year.group(1), "=")
             tests, said = [f"{date[0] if date[1] else f'year({date[0]})'} {sign} {year.group(2)}"], f" {year.group(0)}"
-        texts = ", ".join(f"lower(t.{quoted(c.name)})" for c in self.source.columns if c.type == "VARCHAR")
-        values, unused = [*quotes(self.text), *self.adjectives()], self.unused()
+        texts = ", ".join(f"lower(t.{quoted(c.name)})" for c in self.table.columns if c.type == "VARCHAR")
+        adjectives = self.unknown(rf"\b([a-z]+) (?={tokens(self.table.name)[-1]}s?\b)")
+        values, unused = [*quotes(self.text), *adjectives], self.unknown(UNUSED)
         for value in values if texts else []:
             tests.append("'{}' IN ({})".format(value.replace("'", "''"), texts))
             said += f" with the value '{value}' in a column"
         said += f" (I could not use: {', '.join(unused)})" if unused else ""
         return ("\nWHERE " + " AND ".join(tests) if tests else ""), said
 
-    def adjectives(self) -> list[str]:
-        """Unknown words right before the table's own noun: `open` in `open invoices`."""
-        pairs = re.findall(r"(?=\b([a-z]+) ([a-z]+))", QUOTED.sub("", self.text))
-        noun = tokens(self.source.name)[-1]
-        return [word for word, after in pairs if words(after) == [noun] and not self.means(word)]
-
-    def unused(self) -> list[str]:
-        rest = re.findall(r"\b(?:on|for|in|from|at|of|about|named|called) ([a-z]+)\b", QUOTED.sub("", self.text))
-        return [word for word in rest if not self.means(word)]
-
-    def means(self, word: str) -> bool:
-        parts = [
-            part
-            for name in (self.source.schema, self.source.name, *(c.name for c in self.source.columns))
-            for part in tokens(name)
-        ]
-        tables = [part for other in self.others for part in tokens(other.name)]
-        return (
-            word in FILLER or bool(WORDS.search(word)) or any(likeness(words(word), part) for part in (*parts, *tables))
+    def unknown(self, pattern: str) -> list[str]:
+        """The words so placed that mean nothing here: no column, no table, no kind of question."""
+        names = (
+            self.table.schema,
+            self.table.name,
+            *(c.name for c in self.table.columns),
+            *(t.name for t in self.others),
         )
+        parts = {part for name in names for part in tokens(name)} | FILLER
+        found = [word for word in re.findall(pattern, QUOTED.sub("", self.text)) if not WORDS.search(word)]
+        return [word for word in found if not any(likeness([word, *words(word)], part) for part in parts)]
 
 
 def question_to_sql(question: str, tables: Sequence[Any]) -> str | None:
@@ -152,42 +145,35 @@ def question_to_sql(question: str, tables: Sequence[Any]) -> str | None:
 
 def queries(question: str, tables: Sequence[Any], careful: bool = False) -> list[Query]:
     """What to ask the data, several queries when one is not enough; empty when the words fit no table."""
-    text, found = " ".join(question.lower().split()), sources(tables)
+    text = " ".join(question.lower().split())
     counted = COUNTED.search(text)
     adds = any(pattern.search(text) for _, _, pattern in AGGREGATES)
-    source = best_source(text, counted.group(1) if counted else "", found, adds)
-    if source is None:
+    table = best_table(text, counted.group(1) if counted else "", tables, adds)
+    if table is None:
         return []
-    ask = Ask(text, source, found, careful)
+    ask = Ask(text, table, tables, careful)
     return next((made for pattern, make in KINDS if pattern.search(text) and (made := make(ask))), [])
 
 
 def duplicates(ask: Ask) -> list[Query]:
     """By a key that should be unique and by the name spelled plainly; without a name, rows equal but for their id."""
-    source = ask.source
-    name, silo = source.first(is_name), source.first(lambda column: column.name == "silo")
+    table, said = ask.table, "rows that are there more than once, but for their id"
+    name, silo = first(table, is_name), first(table, lambda column: column.name == "silo")
     if name is None:
-        rest = [f"t.{quoted(column.name)}" for column in source.columns if column is not source.first(is_id)]
+        rest = [f"t.{quoted(column.name)}" for column in table.columns if column is not first(table, is_id)]
         tail = "\nGROUP BY ALL\nHAVING count(*) > 1\nORDER BY copies DESC, 1, 2"
-        return [
-            ask.query(
-                "rows that are there more than once, but for their id", [*rest, "count(*) AS copies"], tail, shown=8
-            )
-        ]
+        return [ask.query(said, [*rest, "count(*) AS copies"], tail, shown=8)]
     label, plain = f"t.{quoted(name.name)}", f"regexp_replace(lower(t.{quoted(name.name)}), '[^a-z0-9 ]', '', 'g')"
-    keys = [
-        (f"trim(regexp_replace({plain}, '{LEGAL}', '', 'g'))", f"the same {name.name}, but for spelling and legal form")
-    ]
-    if key := source.first(lambda column: KEYS & set(tokens(column.name))):
-        keys.insert(0, (f"t.{quoted(key.name)}", f"the same {key.name}"))
-    apart = f"count(DISTINCT t.{silo.name})" if silo and "silo" in words(ask.text) else "count(*)"
-    fields = ["count(*) AS records", *([f"{apart} AS silos"] if "DISTINCT" in apart else [])]
+    keys = {
+        f"the same {name.name}, but for spelling and legal form": f"trim(regexp_replace({plain}, '{LEGAL}', '', 'g'))"
+    }
+    if key := first(table, lambda column: KEYS & set(tokens(column.name))):
+        keys = {f"the same {key.name}": f"t.{quoted(key.name)}", **keys}
+    apart = "count(DISTINCT t.silo)" if silo and "silo" in words(ask.text) else "count(*)"
+    fields = ["count(*) AS records", *([f"{apart} AS silos"] if "silo" in apart else [])]
     fields.append(f"string_agg(DISTINCT {label}, ' | ' ORDER BY {label}) AS names")
     tail = f"\nGROUP BY 1\nHAVING {apart} > 1 AND shared IS NOT NULL\nORDER BY records DESC, 1"
-    return [
-        ask.query(f"groups with {said}", [f"{expression} AS shared", *fields], tail, shown=12)
-        for expression, said in keys
-    ]
+    return [ask.query(f"groups with {why}", [f"{sql} AS shared", *fields], tail, shown=12) for why, sql in keys.items()]
 
 
 def gaps(ask: Ask) -> list[Query]:
@@ -196,9 +182,9 @@ def gaps(ask: Ask) -> list[Query]:
     wanted = ask.columns(re.split(r"\b(?:missing|without|null|empty|no)\b", ask.text)[-1].split(" of ")[0])
     made = [per_column(ask, "missing values", wanted)] if not months or "gap" in ask.text else []
     if months and date and not date[1]:
-        silo = "t.silo" if ask.source.first(lambda column: column.name == "silo") else "'all'"
+        silo = "t.silo" if first(ask.table, lambda column: column.name == "silo") else "'all'"
         month = f"date_trunc('month', {date[0]})::DATE"
-        sql = f"""WITH m AS (SELECT DISTINCT {silo} AS silo, {month} AS month FROM {ask.source.sql} AS t),
+        sql = f"""WITH m AS (SELECT DISTINCT {silo} AS silo, {month} AS month FROM {full(ask.table)} AS t),
     s AS (SELECT DISTINCT silo FROM m),
     c AS (SELECT unnest(generate_series(min(month), max(month), INTERVAL 1 MONTH))::DATE AS month FROM m)
 SELECT s.silo, c.month AS missing_month FROM s CROSS JOIN c ANTI JOIN m ON m.silo = s.silo AND m.month = c.month
@@ -207,15 +193,11 @@ ORDER BY 1, 2"""
     return made
 
 
-def describe(ask: Ask) -> list[Query]:
-    return [per_column(ask, "its columns", ())]
-
-
 def per_column(ask: Ask, title: str, wanted: Sequence[Any]) -> Query:
     parts = [
         f"SELECT '{c.name}' AS column_name, '{c.type}' AS type, count(DISTINCT t.{quoted(c.name)}) AS different, "
-        f"count(*) - count(t.{quoted(c.name)}) AS missing FROM {ask.source.sql} AS t"
-        for c in (wanted or ask.source.columns)[:40]
+        f"count(*) - count(t.{quoted(c.name)}) AS missing FROM {full(ask.table)} AS t"
+        for c in (wanted or ask.table.columns)[:40]
     ]
     return Query(ask.titled(title), "\nUNION ALL ".join(parts) + "\nORDER BY missing DESC, 1")
 
@@ -243,7 +225,7 @@ def top(ask: Ask) -> list[Query]:
     if groups:
         return [grouped(ask, groups, f"{found.group(1)} {size} ", tail)]
     column = next((c for c in ask.columns(ask.text) if is_number(c)), None)
-    column = column or ask.source.first(lambda c: is_number(c) and USUAL & set(tokens(c.name)))
+    column = column or first(ask.table, lambda c: is_number(c) and USUAL & set(tokens(c.name)))
     if column is None or re.match("what is the", ask.text):
         return []
     tail = f"\nORDER BY {ask.cast(column, 'DOUBLE')}{tail}"
@@ -260,19 +242,14 @@ def grouped(ask: Ask, groups: Sequence[Any], how: str, tail: str) -> Query:
     """With the name beside an id, from the table that has both."""
     (value, name), join = ask.measure(), ""
     fields = [f"t.{quoted(column.name)}" for column in groups]
-    for other in ask.others if is_id(groups[0]) and not ask.source.first(is_name) else ():
-        label, key = other.first(is_name), other.first(is_id)
-        if label and key.name == groups[0].name and other.schema == ask.source.schema:
-            join = f"\nLEFT JOIN {other.sql} AS n ON n.{quoted(key.name)} = {fields[0]}"
+    for other in ask.others if is_id(groups[0]) and not first(ask.table, is_name) else ():
+        label, key = first(other, is_name), first(other, is_id)
+        if label and key.name == groups[0].name and other.schema == ask.table.schema:
+            join = f"\nLEFT JOIN {full(other)} AS n ON n.{quoted(key.name)} = {fields[0]}"
             fields.insert(1, f"n.{quoted(label.name)}")
     by = " and ".join(column.name for column in groups)
-    return ask.query(
-        f"{how}{name} by {by}", [*fields, f"{value} AS {name}"], f"\nGROUP BY ALL\nORDER BY {name}{tail}", join
-    )
-
-
-def rows(ask: Ask) -> list[Query]:
-    return [ask.query("the first rows", ["*"], "\nLIMIT 10", shown=10)]
+    tail = f"\nGROUP BY ALL\nORDER BY {name}{tail}"
+    return ask.query(f"{how}{name} by {by}", [*fields, f"{value} AS {name}"], tail, join)
 
 
 KINDS: tuple[tuple[re.Pattern[str], Callable[[Ask], list[Query]]], ...] = tuple(
@@ -280,14 +257,17 @@ KINDS: tuple[tuple[re.Pattern[str], Callable[[Ask], list[Query]]], ...] = tuple(
     for pattern, make in (
         (r"\bduplicat|\bmore than once|\btwice|\brepeated|\bsame (?:vendor|supplier|name|company)", duplicates),
         (r"\bmissing|\bnulls?\b|\bempty|\bgaps?\b|\bincomplete|\bwithout\b|\b(?:have|has) no\b", gaps),
-        (r"\bdescribe|\bcolumns?\b|\bschema of|\bstructure", describe),
+        (r"\bdescribe|\bcolumns?\b|\bschema of|\bstructure", lambda ask: [per_column(ask, "its columns", ())]),
         (r"\btrend|\bover (?:the )?(?:time|years)|\b(?:by|per|each|every) (?:day|week|month|quarter|year)\b", trend),
         (r"\bmonthly|\byearly|\bweekly|\bdaily|\bannual|\bquarterly", trend),
         (TOP.pattern, top),
         (r"\bhow m(?:any|uch)|\bnumber of|\bby\b|\bper\b|\beach\b|" + SPREAD.pattern, aggregate),
         ("|".join(pattern.pattern for _, _, pattern in AGGREGATES), aggregate),
-        (r"\bshow|\blist|\bsample|\bexamples?\b|\bfirst|\brows\b", rows),
-        (r"\babout\b|\bwhat(?: i|')s in\b|\bexplain", describe),
+        (
+            r"\bshow|\blist|\bsample|\bexamples?\b|\bfirst|\brows\b",
+            lambda ask: [ask.query("the first rows", ["*"], "\nLIMIT 10", shown=10)],
+        ),
+        (r"\babout\b|\bwhat(?: i|')s in\b|\bexplain", lambda ask: [per_column(ask, "its columns", ())]),
     )
 )
 """What is asked for, by how it is asked; the more particular first."""

@@ -9,6 +9,9 @@ from typing import Any
 
 from agent.offline.words import FILLER, QUOTED, quotes, words
 
+IN_ALL, OTHERS = "lines in all", "other lines"
+MOST = 25
+"""Kinds of lines that a note tells apart; the rest of its lines are counted as others."""
 COUNTED = re.compile(r"^(?:\[part [^\]]*\] )?([\d,]+) × (.+)$", re.MULTILINE)
 RESULT = re.compile(r"\n\nresult:\n(.*?)(?=\n\nstdout:\n|\n\nstderr:\n|\Z)", re.DOTALL)
 
@@ -53,19 +56,26 @@ def read_part(instruction: str, part: str) -> str:
     hits = [line for line in lines if any(text in line.lower() for text in wanted)]
     if wanted and QUOTED.search(instruction) and not hits:
         return "nothing"
-    kinds: dict[str, list[str]] = {}
-    for line in hits or lines:
-        kinds.setdefault(re.sub(r"\b[0-9a-f.:]*\d[0-9a-f.:]*\b", "#", line)[:100], []).append(line)
-    most = sorted(kinds.values(), key=len, reverse=True)[:12]
-    return "\n".join([f"{len(hits or lines)} × lines in all", *(f"{len(kind)} × {kind[0][:160]}" for kind in most)])
+    return noted(Counter(hits or lines))
 
 
 def merge_notes(notes: str) -> str:
-    """The notes' counts added up, by kind of line. Examples of one kind differ between parts: the first one stays."""
+    """The notes' counts added up."""
     totals: Counter[str] = Counter()
-    examples: dict[str, str] = {}
     for count, text in COUNTED.findall(notes):
-        kind = re.sub(r"\b[0-9a-f.:]*\d[0-9a-f.:]*\b", "#", text)[:100]
-        totals[kind] += int(count.replace(",", ""))
-        examples.setdefault(kind, text)
-    return "\n".join(f"{count:,} × {examples[kind]}" for kind, count in totals.most_common(13)) or "nothing"
+        totals[text] += int(count.replace(",", "")) if text != IN_ALL else 0
+    return noted(totals) if totals else "nothing"
+
+
+def noted(lines: Counter[str]) -> str:
+    """How many lines there are of each kind, which is a line without its numbers, with an example."""
+    kinds: Counter[str] = Counter()
+    examples: dict[str, str] = {OTHERS: OTHERS}
+    for line, count in lines.items():
+        kind = line if line == OTHERS else re.sub(r"\b[0-9a-f.:]*\d[0-9a-f.:]*\b", "#", line)[:100]
+        kinds[kind] += count
+        examples.setdefault(kind, line[:160])
+    most = dict(kinds.most_common(MOST))
+    most[OTHERS] = kinds.total() - sum(count for kind, count in most.items() if kind != OTHERS)
+    told = [f"{count:,} × {examples[kind]}" for kind, count in most.items() if count]
+    return "\n".join([f"{kinds.total():,} × {IN_ALL}", *told])

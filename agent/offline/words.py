@@ -1,12 +1,9 @@
 """A question's words, and the tables and columns that they mean."""
 
-# ruff: noqa: S608 - names in SQL are quoted, and they are the catalog's own
-
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spend": "amount", "spent": "amount", "spending": "amount"}
@@ -52,19 +49,9 @@ def likeness(asked: Iterable[str], token: str) -> float:
     return 1.0 if [token, token] in pairs else 0.5 * loose
 
 
-@dataclass(frozen=True)
-class Source:
-    """A table to ask, or several of one name taken together; `sql` is what stands after FROM."""
-
-    name: str
-    schema: str
-    sql: str
-    columns: tuple[Any, ...]
-    own: bool
-
-    def first(self, test: Callable[[Any], Any]) -> Any:
-        """The first column that passes, or None."""
-        return next((column for column in self.columns if test(column)), None)
+def first(table: Any, test: Callable[[Any], Any]) -> Any:
+    """The first column that passes, or None."""
+    return next((column for column in table.columns if test(column)), None)
 
 
 def is_number(column: Any) -> bool:
@@ -83,19 +70,8 @@ def quoted(name: str) -> str:
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
 
 
-def sources(tables: Iterable[Any]) -> list[Source]:
-    """Each table, and what several schemas have under one name as one, unless an `all_…` schema has it already."""
-    named: dict[str, list[tuple[Any, str]]] = {}
-    for table in tables:
-        full = ".".join(quoted(part) for part in (table.catalog, table.schema, table.name))
-        named.setdefault(table.name, []).append((table, full))
-    found = [Source(t.name, t.schema, sql, t.columns, t.source != "sample") for ts in named.values() for t, sql in ts]
-    for name, alike in named.items():
-        if len(alike) > 1 and not any(table.schema.startswith("all") for table, _ in alike):
-            parts = " UNION ALL BY NAME ".join(f"SELECT '{t.schema}' AS silo, * FROM {full}" for t, full in alike)
-            columns = alike[0][0].columns
-            found.append(Source(name, "all", f"({parts})", (type(columns[0])("silo", "VARCHAR"), *columns), True))
-    return found
+def full(table: Any) -> str:
+    return ".".join(map(quoted, (table.catalog, table.schema, table.name)))
 
 
 def columns_in(text: str, columns: Sequence[Any]) -> list[Any]:
@@ -117,17 +93,22 @@ def columns_in(text: str, columns: Sequence[Any]) -> list[Any]:
     return [chosen[at] for at in sorted(chosen)]
 
 
-def best_source(text: str, counted: str, found: Sequence[Source], wants_number: bool) -> Source | None:
-    """The source that fits the question's words best; the words for what is counted weigh more."""
+def best_table(text: str, counted: str, tables: Sequence[Any], adds: bool) -> Any:
+    """The table that fits the question's words best, or None; the words for what is counted weigh more.
+
+    What several schemas have is asked of the one whose name begins with `all`, unless the question names another.
+    """
     asked, much = words(text), words(counted)
 
-    def score(source: Source) -> float:
-        parts = {part for column in source.columns for part in tokens(column.name)}
-        total = sum(3 * likeness(asked, name) + 2 * likeness(much, name) for name in tokens(source.name))
+    def score(table: Any) -> float:
+        parts = {part for column in table.columns for part in tokens(column.name)}
+        total = sum(3 * likeness(asked, name) + 2 * likeness(much, name) for name in tokens(table.name))
         total += sum(max(likeness([word], part) for part in parts) for word in set(asked))
-        special = set(tokens(source.schema)) - {"silo", "all", "data"} & set(asked)
-        total += 4 * bool(special & set(asked)) * bool(total)
-        return total - 4 * (wants_number and not source.first(is_number))
+        named = set(tokens(table.schema)) - {"silo", "all", "data"} & set(asked)
+        total += 4 * bool(total and named & set(asked))
+        return total - 4 * (adds and first(table, is_number) is None)
 
-    best = max(found, key=lambda source: (score(source), source.schema.startswith("all"), source.own), default=None)
+    best = max(
+        tables, key=lambda table: (score(table), table.schema.startswith("all"), table.source != "sample"), default=None
+    )
     return best if best is not None and score(best) > 0 else None

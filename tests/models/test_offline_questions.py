@@ -26,6 +26,9 @@ CREATE TABLE north.invoices AS SELECT * FROM (VALUES
     ('I3', 'A9', 'N2', DATE '2023-04-12', 30.0, 'paid'), ('I3B', 'A9', 'N2', DATE '2023-04-12', 30.0, 'paid'),
     ('I4', 'B1', 'N3', DATE '2024-01-01', 20.0, NULL)
 ) AS i(invoice_id, invoice_number, vendor_id, invoice_date, amount, status);
+CREATE SCHEMA all_silos;
+CREATE VIEW all_silos.vendors AS
+    SELECT 'north' AS silo, * FROM north.vendors UNION ALL SELECT 'south' AS silo, * FROM south.vendors;
 CREATE TABLE data.congress_terms AS SELECT * FROM (VALUES
     ('house', 'Ann', DATE '1900-05-05', 'TX', 'D', DATE '1947-01-03', 46.6::DOUBLE),
     ('house', 'Bob', DATE '1910-05-05', 'TX', 'R', DATE '1949-01-03', 38.4),
