@@ -322,7 +322,7 @@ def test_looking_at_a_run_never_keeps_it_from_starting(jobs: LocalJobs, notebook
     threading.Timer(0.3, os.close, [lock]).start()
     jobs.start(JobOrder("x", "t1", "token"))
     assert done(jobs, run_id).result == "done"
-    assert not is_alive(folder)
+    until(lambda: not is_alive(folder))
 
 
 @pytest.mark.parametrize("name", ["profile_tables", "count_values"])
