@@ -74,7 +74,8 @@ class TurnSpan:
 
     def __enter__(self) -> TurnSpan:
         self._span = self.within(self._around.__enter__)
-        self._span.set_inputs(brief({"text": self._request.text, "state": dict(self._request.state)}, self._limit))
+        asked = {"text": self._request.text} | ({"state": dict(self._request.state)} if self._request.state else {})
+        self._span.set_inputs(brief(asked, self._limit))
         self.within(CALLBACKS.set, Spans(self._span, self._limit))
         self._update(self._request.thread_id, question=preview(self._request.text))
         return self

@@ -22,6 +22,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+WIDTH = 1500
+"""Pixels; the trace takes the left 70 %."""
 QUESTION = "Total invoice amount by vendor: the top 5"
 
 
@@ -47,17 +49,17 @@ def view(home: Path, experiment: str, trace: str, picture: Path) -> str:
 
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{home / 'traces.db'}"]
-    with running([*command, "--port", str(port)], cwd=home, log=home / "mlflow.log"):
+    with running([*command, "--port", str(port), "--workers", "1"], cwd=home, log=home / "mlflow.log"):
         wait_for(f"http://127.0.0.1:{port}/health", seconds=90)
         with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
             browser = playwright.chromium.launch_persistent_context(
-                profile, executable_path=CHROMIUM, args=FLAGS, viewport={"width": 1280, "height": 860}
+                profile, executable_path=CHROMIUM, args=FLAGS, viewport={"width": WIDTH, "height": 840}
             )
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{port}/#/experiments/{experiment}/traces?traceId={trace}")
             page.get_by_text("executed").first.wait_for(timeout=60_000)
             page.wait_for_timeout(1_500)
-            page.screenshot(path=picture)
+            page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": 0.7 * WIDTH, "height": 840})
             text = page.inner_text("body")
             browser.close()
     return text
