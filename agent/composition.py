@@ -221,7 +221,7 @@ def built_tools(settings: Settings, home: Path, warehouse: Warehouse, model: Mod
     services = ToolServices(
         catalog=warehouse,
         volumes_folder=home / "volumes",
-        genie=LocalGenie(warehouse, model.chat, genie_sql, home / "genie"),  # type: ignore[arg-type]
+        genie=LocalGenie(warehouse, model.chat, genie_sql, home / "genie"),
         jobs=LocalJobs(settings.jobs_folder, home / "jobs", data),
         genie_name=settings.genie.agent_name,
         genie_description=settings.genie.description,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -152,8 +153,9 @@ class Agent:
         )
 
     def _work(self, request: Request, turn: Running, events: SimpleQueue[Event | None]) -> None:
+        began = monotonic()
         try:
-            events.put(TurnEnded(self._leased(request, turn)))
+            events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
         except (AgentError, StoreError) as error:
             events.put(TurnEnded(broken(turn, str(error))))
         except Exception as error:
