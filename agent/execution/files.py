@@ -89,9 +89,15 @@ def table_name(path: Path) -> str:
 
 
 RESERVED = re.compile(
-    "all|and|as|case|check|create|default|desc|describe|end|false|for|from|group|in|into|join|left|limit|not|null|on|or|"
-    "order|pivot|references|right|select|show|some|summarize|table|then|to|true|union|unique|user|using|when|where|with"
+    "all|analyse|analyze|and|anti|any|array|as|asc|asof|asymmetric|at|authorization|binary|both|by|case|cast|"
+    "check|collate|collation|column|concurrently|constraint|create|cross|default|deferrable|desc|describe|"
+    "distinct|do|else|end|except|false|fetch|for|foreign|freeze|from|full|glob|group|having|ilike|in|initially|"
+    "inner|intersect|into|is|isnull|join|lambda|lateral|leading|left|like|limit|natural|not|notnull|null|offset|"
+    "on|only|or|order|outer|overlaps|pivot|pivot_longer|pivot_wider|placing|positional|primary|qualify|"
+    "references|returning|right|select|semi|show|similar|some|summarize|symmetric|table|tablesample|then|to|"
+    "trailing|true|union|unique|unpack|unpivot|user|using|values|variadic|verbose|when|where|window|with"
 )
+"""Words that DuckDB 2.0 does not take as a table's name without quotes."""
 
 
 def _distinct(name: str, taken: set[str]) -> str:

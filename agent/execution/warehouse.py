@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow
     from duckdb import DuckDBPyConnection
 
+OPERATORS = ("LIKE", "NOT LIKE")
 SAMPLE, FILES = "sample", "files"
 SCHEMAS = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
 """The schemas of a catalog; unqualified names are looked up in this order, so the first is the catalog's default."""
@@ -142,6 +143,8 @@ class Warehouse:
 
         `|` separates alternatives (with NOT LIKE: all must be absent), `%` is put around what has none.
         """
+        if operator not in OPERATORS:
+            raise QueryFailed(f"{operator!r} is no operator here: use {' or '.join(OPERATORS)}")
         patterns = [_pattern(word) for word in keyword.split("|") if word.strip()] or ["%"]
         text = "lower(concat_ws(' ', c.table_catalog, c.table_schema, c.table_name, c.column_name, c.data_type))"
         joint = " OR " if operator == "LIKE" else " AND "

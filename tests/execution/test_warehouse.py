@@ -49,6 +49,14 @@ def test_table_names_need_no_quotes(file: str, name: str):
     duckdb.connect().execute(f"CREATE TABLE {name} AS SELECT 1 AS a").execute(f"FROM {name}")
 
 
+def test_no_keyword_of_the_engine_becomes_a_table_name_that_needs_quotes():
+    with duckdb.connect() as connection:
+        for (word,) in connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall():
+            name = table_name(Path(f"{word}.csv"))
+            connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT 1 AS a")
+            connection.execute(f"SELECT {name}.a FROM {name} JOIN {name} AS other ON true").fetchall()
+
+
 def test_every_kind_of_file_under_a_folder_becomes_a_table(tmp_path: Path):
     data = tmp_path / "data"
     (data / "deep").mkdir(parents=True)
