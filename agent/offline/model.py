@@ -33,12 +33,10 @@ For anything else configure a model: set `base_model.name` to `openai:gpt-5` (wi
 provider's `provider:model` or to `databricks:endpoint`, or `base_model.base_url` to any OpenAI-compatible server."""
 NOTE = "_Offline model: rules chose tables and columns by your words. Look at the code if a figure surprises you._"
 
-CODE = '''\
-answer = execute_sql(r"""
-{sql}
-""", preview_rows={shown})
+CODE = """\
+answer = execute_sql({sql}, preview_rows={shown})
 print(answer)
-result = {{"row_count": answer.row_count, "rows": [dict(zip(answer.columns, row)) for row in answer.rows]}}'''
+result = {{"row_count": answer.row_count, "rows": [dict(zip(answer.columns, row)) for row in answer.rows]}}"""
 
 
 class OfflineModel(SpokenModel):
@@ -99,7 +97,7 @@ class OfflineModel(SpokenModel):
             if self.has_text and (ABOUT_TEXT.search(part.lower()) or not made):
                 found[text_code(part)] = part
             else:
-                found |= {CODE.format(sql=query.sql, shown=query.shown): query.title for query in made}
+                found |= {CODE.format(sql=as_python(query.sql), shown=query.shown): query.title for query in made}
         return found
 
     def _plainly(self, question: str) -> str:
@@ -108,6 +106,10 @@ class OfflineModel(SpokenModel):
         if LISTING.search(question) and (tables := self.tables()):
             return table([{"table": full(t), "rows": t.rows, "columns": len(t.columns)} for t in tables])
         return f"I can't make a query of that. {HELP}"
+
+
+def as_python(sql: str) -> str:
+    return repr(sql) if '"""' in sql else f'r"""\n{sql}\n"""'
 
 
 def delegated(codes: dict[str, str]) -> Reply:

@@ -20,6 +20,7 @@ from agent.offline.words import (
     is_name,
     is_number,
     likeness,
+    literal,
     quoted,
     quotes,
     tokens,
@@ -57,7 +58,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Ask:
-    """A question and the source it is about. `careful` takes numbers and dates to be text that may hold others."""
+    """A question and the table it is about. `careful` takes numbers and dates to be text that may hold others."""
 
     text: str
     table: Any
@@ -70,7 +71,8 @@ class Ask:
         return Query(self.titled(f"{title}{said}"), sql, shown)
 
     def titled(self, title: str) -> str:
-        return f"{self.table.name}: {title}".replace("_", " ")
+        alone = self.table.schema.startswith("all") or [t.name for t in self.others].count(self.table.name) == 1
+        return f"{'' if alone else self.table.schema + ' '}{self.table.name}: {title}".replace("_", " ")
 
     def columns(self, text: str) -> list[Any]:
         """The columns that the text names, but for the table's own id, which its noun names by chance."""
@@ -97,13 +99,16 @@ class Ask:
         if noun is None or likeness(words(noun.group(1))[-1:], tokens(self.table.name)[-1]) or self.grouped():
             return COUNT
         column = next((c for c in self.columns(noun.group(1)) if not TOP.search(self.text)), None)
-        return (f"count(DISTINCT t.{quoted(column.name)})", f"different_{column.name}") if column else COUNT
+        return (
+            (f"count(DISTINCT t.{quoted(column.name)})", f"different_{'_'.join(tokens(column.name))}")
+            if column
+            else COUNT
+        )
 
     def date(self) -> tuple[str, bool] | None:
         """The time as SQL, and whether it is a year only."""
-        dated = [
-            c for c in self.table.columns if re.match("DATE|TIMESTAMP", c.type) and not re.search("birth", c.name, re.I)
-        ]
+        times = [column for column in self.table.columns if re.match("DATE|TIMESTAMP", column.type)]
+        dated = [column for column in times if "birth" not in column.name.lower()]
         if dated:
             return self.cast((columns_in(self.text, dated) or dated)[0], "TIMESTAMP"), False
         year = first(self.table, lambda column: "year" in tokens(column.name))
@@ -120,20 +125,15 @@ class Ask:
         adjectives = self.unknown(rf"\b([a-z]+) (?={tokens(self.table.name)[-1]}s?\b)")
         values, unused = [*quotes(self.text), *adjectives], self.unknown(UNUSED)
         for value in values if texts else []:
-            tests.append("'{}' IN ({})".format(value.replace("'", "''"), texts))
+            tests.append(f"{literal(value)} IN ({texts})")
             said += f" with the value '{value}' in a column"
         said += f" (I could not use: {', '.join(unused)})" if unused else ""
         return ("\nWHERE " + " AND ".join(tests) if tests else ""), said
 
     def unknown(self, pattern: str) -> list[str]:
         """The words so placed that mean nothing here: no column, no table, no kind of question."""
-        names = (
-            self.table.schema,
-            self.table.name,
-            *(c.name for c in self.table.columns),
-            *(t.name for t in self.others),
-        )
-        parts = {part for name in names for part in tokens(name)} | FILLER
+        columns, tables = (column.name for column in self.table.columns), (table.name for table in self.others)
+        parts = {*tokens(" ".join([self.table.schema, *columns, *tables])), *FILLER}
         found = [word for word in re.findall(pattern, QUOTED.sub("", self.text)) if not WORDS.search(word)]
         return [word for word in found if not any(likeness([word, *words(word)], part) for part in parts)]
 
@@ -164,9 +164,8 @@ def duplicates(ask: Ask) -> list[Query]:
         tail = "\nGROUP BY ALL\nHAVING count(*) > 1\nORDER BY copies DESC, 1, 2"
         return [ask.query(said, [*rest, "count(*) AS copies"], tail, shown=8)]
     label, plain = f"t.{quoted(name.name)}", f"regexp_replace(lower(t.{quoted(name.name)}), '[^a-z0-9 ]', '', 'g')"
-    keys = {
-        f"the same {name.name}, but for spelling and legal form": f"trim(regexp_replace({plain}, '{LEGAL}', '', 'g'))"
-    }
+    plain = f"trim(regexp_replace({plain}, '{LEGAL}', '', 'g'))"
+    keys = {f"the same {name.name}, but for spelling and legal form": plain}
     if key := first(table, lambda column: KEYS & set(tokens(column.name))):
         keys = {f"the same {key.name}": f"t.{quoted(key.name)}", **keys}
     apart = "count(DISTINCT t.silo)" if silo and "silo" in words(ask.text) else "count(*)"
@@ -194,10 +193,11 @@ ORDER BY 1, 2"""
 
 
 def per_column(ask: Ask, title: str, wanted: Sequence[Any]) -> Query:
+    columns = [(f"t.{quoted(c.name)}", literal(c.name), literal(c.type)) for c in wanted or ask.table.columns]
     parts = [
-        f"SELECT '{c.name}' AS column_name, '{c.type}' AS type, count(DISTINCT t.{quoted(c.name)}) AS different, "
-        f"count(*) - count(t.{quoted(c.name)}) AS missing FROM {full(ask.table)} AS t"
-        for c in (wanted or ask.table.columns)[:40]
+        f"SELECT {name} AS column_name, {type_} AS type, count(DISTINCT {column}) AS different, "
+        f"count(*) - count({column}) AS missing FROM {full(ask.table)} AS t"
+        for column, name, type_ in columns[:40]
     ]
     return Query(ask.titled(title), "\nUNION ALL ".join(parts) + "\nORDER BY missing DESC, 1")
 

@@ -11,15 +11,12 @@ QUOTED = re.compile(r"(?<!\w)([\"'`‘“])(.{2,80}?)(?:\1|[’”])")
 NUMERIC = re.compile(r"(?:U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL)", re.IGNORECASE)
 LABELS = {"id", "number", "code", "zip", "year", "congress"}
 """Numbers with one of these in their names are names themselves; adding them up says nothing."""
-FILLER = frozenset(
-    re.findall(
-        r"\w+",
-        """a all an and any are as at be been by count counts did different distinct do does each every few find first
-        for from get give had has have how i in is it list look like many me more most much my no number of on or our
-        over per please rows show some tell than that the their there these they this three to top two unique us was we
-        were what which who whose why with without within your average mean median sum total highest lowest largest
-        smallest across missing""",
-    )
+FILLER = set(
+    """a all an and any are as at be been by count counts did different distinct do does each every few find first for
+    from get give had has have how i in is it list look like many me more most much my no number of on or our over per
+    please rows show some tell than that the their there these they this three to top two unique us was we were what
+    which who whose why with within without your average mean median sum total highest lowest largest smallest across
+    missing""".split()  # noqa: SIM905
 )
 
 
@@ -28,7 +25,7 @@ def quotes(text: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    return [known(word) for word in re.findall(r"[a-z0-9]+", text.lower())]
+    return [known(word) for word in re.findall(r"[^\W_]+", text.lower())]
 
 
 def known(word: str) -> str:
@@ -39,7 +36,7 @@ def known(word: str) -> str:
 
 
 def tokens(name: str) -> list[str]:
-    return words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " "))
+    return words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
 
 
 def likeness(asked: Iterable[str], token: str) -> float:
@@ -68,6 +65,10 @@ def is_id(column: Any) -> bool:
 
 def quoted(name: str) -> str:
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def full(table: Any) -> str:
@@ -103,12 +104,13 @@ def best_table(text: str, counted: str, tables: Sequence[Any], adds: bool) -> An
     def score(table: Any) -> float:
         parts = {part for column in table.columns for part in tokens(column.name)}
         total = sum(3 * likeness(asked, name) + 2 * likeness(much, name) for name in tokens(table.name))
-        total += sum(max(likeness([word], part) for part in parts) for word in set(asked))
+        total += sum(max((likeness([word], part) for part in parts), default=0) for word in set(asked))
         named = set(tokens(table.schema)) - {"silo", "all", "data"} & set(asked)
         total += 4 * bool(total and named & set(asked))
         return total - 4 * (adds and first(table, is_number) is None)
 
-    best = max(
-        tables, key=lambda table: (score(table), table.schema.startswith("all"), table.source != "sample"), default=None
-    )
+    def rank(table: Any) -> tuple[float, bool, bool]:
+        return score(table), table.schema.startswith("all"), table.source != "sample"
+
+    best = max(tables, key=rank, default=None)
     return best if best is not None and score(best) > 0 else None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.execution.warehouse import Column, Table
 from agent.offline import question_to_sql
@@ -162,3 +164,29 @@ def test_names_that_need_quotes_get_them():
     table = Table("c", "s", "Odd Table", (Column("Group By", "VARCHAR"), Column('a"b', "DOUBLE")), 1, "file")
     sql = question_to_sql("how many odd table rows by group", [table])
     assert sql.startswith('SELECT t."Group By", count(*) AS number\nFROM c.s."Odd Table" AS t\nGROUP BY ALL\n')
+
+
+def test_odd_column_names_survive_every_kind_of_question():
+    connection = duckdb.connect(":memory:")
+    connection.execute('''CREATE TABLE "it's" ("größe" DOUBLE, "a'b ""c""" VARCHAR, "###" DATE)''')
+    columns = (Column("größe", "DOUBLE"), Column('a\'b "c"', "VARCHAR"), Column("###", "DATE"))
+    table = Table("memory", "main", "it's", columns, 0, "file")
+    for question in (
+        "describe it's", "average größe", "total größe by b", "it's over time", "top 3 it's by größe",
+        "it's duplicates", "gaps in it's", "missing it's", "how many different b in it's", "show it's",
+    ):  # fmt: skip
+        for query in queries(question, [table]):
+            connection.execute(query.sql)
+    connection.close()
+
+
+VOCABULARY = """how many which what top 3 most highest average total by per each invoices vendors vendor amount status silo
+city duplicates missing months over time in 2024 open 'paid' " ' the age party terms describe show lowest name id"""
+WORDS = st.sampled_from(VOCABULARY.split())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.lists(WORDS, max_size=9).map(" ".join), st.text(max_size=60)))
+def test_whatever_is_asked_the_sql_runs_or_there_is_none(world, question):
+    for query in (*queries(question, world.tables), *queries(question, world.tables, careful=True)):
+        world.connection.execute(query.sql)
