@@ -125,5 +125,5 @@ def best_so_far(messages: Sequence[AnyMessage], delegations: dict[str, Delegatio
         if isinstance(message, AIMessage) and message.text.strip():
             return message.text
     newest = sorted(delegations.values(), key=lambda delegation: -delegation.iteration)
-    found = [f"{d.artifact_id}: {d.summary}" for d in newest if d.stage == "processed" and d.summary]
+    found = [f"{d.artifact_id}: {d.summary}" for d in newest if d.succeeded and d.summary]
     return "\n\n".join(found[:3])

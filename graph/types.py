@@ -98,6 +98,7 @@ class Delegation:
     instruction: str | None = None
     code_hash: str = ""
     outcome_hash: str = ""
+    succeeded: bool = False
     run_id: str | None = None
     started_at: float = 0.0
     summary: str = ""

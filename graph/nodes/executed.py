@@ -91,7 +91,9 @@ def finished(ctx: RunContext, delegation: Delegation, result: ExecutionResult) -
     status: ArtifactStatus = "completed" if result.status == "success" else "failed"
     outcome = "\x00".join((result.status, result.stdout, result.stderr, result.output or "", result.error or ""))
     mark = sha256(outcome.encode(errors="surrogatepass")).hexdigest()[:16]
-    delegation = replace(delegation, stage="executed", status=status, outcome_hash=mark)
+    delegation = replace(
+        delegation, stage="executed", status=status, outcome_hash=mark, succeeded=status == "completed"
+    )
     metadata = {"duration_seconds": result.duration_seconds, "timed_out": result.timed_out, "error": result.error}
     ctx.records.advance(delegation.artifact_id, delegation.status, metadata)
     announce(ctx, delegation, result.error)

@@ -210,6 +210,14 @@ def test_a_backend_that_stays_away_stops_the_turn_and_a_resume_finishes_it_witho
     assert_every_call_is_answered(values["messages"])
 
 
+def test_what_failed_is_no_partial_answer() -> None:
+    world = World(ScriptedModel(*[delegates("bad")] * 3), {"bad": failed("NameError: x")})
+    values = world.ask("go")
+    assert values["turn"].end == "stagnation"
+    assert "NameError" not in values["messages"][-1].text
+    assert "no partial answer yet" in values["messages"][-1].text
+
+
 def assert_every_call_is_answered(messages: list) -> None:
     asked = [
         call["id"] for m in messages if isinstance(m, AIMessage) for call in [*m.tool_calls, *m.invalid_tool_calls]
