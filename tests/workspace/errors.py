@@ -39,5 +39,5 @@ def not_found(message: str, code: str = "RESOURCE_DOES_NOT_EXIST") -> ApiError:
 
 
 def already_exists(message: str, code: str = "RESOURCE_ALREADY_EXISTS") -> ApiError:
-    """Something that is there already."""
-    return ApiError(409, code, message)
+    """Something that is there already: 409 by the Files API, 400 by the others."""
+    return ApiError(409 if code == "ALREADY_EXISTS" else 400, code, message)

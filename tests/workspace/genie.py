@@ -30,6 +30,7 @@ Status = Literal[
     "QUERY_RESULT_EXPIRED",
 ]
 STEPS: tuple[Status, ...] = ("SUBMITTED", "FETCHING_METADATA", "ASKING_AI", "PENDING_WAREHOUSE", "EXECUTING_QUERY")
+STEP_MILLISECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Answer:
 
 @dataclass
 class Message:
-    """A question and how far its answer is. Each look at it is one step further, so that all states are seen."""
+    """A question and how far its answer is: a step further at each look (so that all states are seen) and with time."""
 
     id: str
     space: str
@@ -65,8 +66,9 @@ class Message:
     @property
     def status(self) -> Status:
         """Its state at this look."""
-        if self.looks < len(STEPS):
-            return STEPS[self.looks]
+        step = max(self.looks, int((_now() - self.created_at) / STEP_MILLISECONDS))
+        if step < len(STEPS):
+            return STEPS[step]
         if self.answer.error:
             return "FAILED"
         if self.statement and not self.statement.wait(0):

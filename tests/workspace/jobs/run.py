@@ -51,7 +51,7 @@ class State:
             code, kind = _CODES[self.result]
             about["termination_details"] = {"code": code, "type": kind, "message": self.message}
         if self.life == "QUEUED":
-            reason = {"code": "ACTIVE_RUNS_QUOTA_REACHED", "message": "queued on demand of the test"}
+            reason = {"code": "ACTIVE_RUNS_LIMIT_REACHED", "message": "queued on demand of the test"}
             about["queue_details"] = reason
         return about
 

@@ -51,7 +51,7 @@ class Jobs:
     def create(self, settings: dict[str, Any], creator: str) -> Job:
         """A new job."""
         _check(settings.get("tasks") or [])
-        job = Job(next(self._ids), {"name": "Untitled", "format": "MULTI_TASK", **settings}, creator, now())
+        job = Job(next(self._ids), {"name": "Untitled", **settings}, creator, now())
         self._jobs[job.id] = job
         self._ws.journal.write("job_created", job.id, name=job.settings["name"])
         return job

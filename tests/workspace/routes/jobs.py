@@ -187,7 +187,6 @@ def _run(ws: Any, run: Run, *, tasks: bool = True) -> dict[str, Any]:
         "creator_user_name": run.creator,
         "run_type": run.run_type,
         "trigger": run.trigger,
-        "format": "MULTI_TASK",
         "state": run.state.legacy(),
         "status": run.state.status(),
         "start_time": run.started_at,

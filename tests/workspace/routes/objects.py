@@ -75,10 +75,10 @@ def delete(given: Body, ws: Ws) -> dict[str, Any]:
 async def _content(request: Request) -> tuple[dict[str, Any], bytes]:
     fields = ("path", "content", "format", "language", "overwrite")
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        form = await request.form()
-        upload = form["content"]
-        data = upload.encode() if isinstance(upload, str) else await upload.read()
-        return only({name: form[name] for name in form if name != "content"}, *fields), data
+        async with request.form() as form:
+            upload = form["content"]
+            data = upload.encode() if isinstance(upload, str) else await upload.read()
+            return only({name: form[name] for name in form if name != "content"}, *fields), data
     asked = only(json.loads(await request.body()), *fields)
     try:
         return asked, base64.b64decode(asked.get("content") or "", validate=True)
