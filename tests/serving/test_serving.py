@@ -116,9 +116,32 @@ def test_the_same_request_id_gets_the_same_turn_and_not_a_second_one(client: Ope
     assert ask(client, "And now?", thread_id="retried").output_text == "Message 2: And now?"
 
 
+def test_the_same_request_id_while_the_turn_runs_waits_for_it_and_gets_its_answer(client: OpenAI):
+    code = "run: import random, time; time.sleep(1); print('ran', random.random())"
+
+    with ThreadPoolExecutor(3) as pool:
+        both = list(pool.map(lambda _: ask(client, code, thread_id="at-once", request_id="ask-1"), range(3)))
+
+    assert len({response.output[-1].content[0].text for response in both}) == 1
+    assert len({tuple(response.custom_outputs["artifact_ids"]) for response in both}) == 1
+
+
+def test_who_leaves_while_waiting_for_a_busy_thread_cancels_nobody_elses_turn(client: OpenAI):
+    with ThreadPoolExecutor(1) as pool:
+        code = "run: import time; time.sleep(3); print('undisturbed')"
+        first = pool.submit(ask, client, code, thread_id="busy")
+        time.sleep(1)
+        waiting = ask(client, "Me too", stream=True, thread_id="busy")
+        time.sleep(0.5)
+        waiting.close()
+
+        assert "undisturbed" in first.result().output_text
+    assert ask(client, "And?", thread_id="busy").status == "completed"
+
+
 def test_many_clients_at_once_do_not_wait_for_each_other(client: OpenAI):
     def slow(number: int) -> str:
-        text: str = ask(client, f"run: import time; time.sleep(1); print({number} * 11)").output_text
+        text: str = ask(client, f"run: import time; time.sleep(2); print({number} * 11)").output_text
         return text
 
     began = time.monotonic()
@@ -127,7 +150,7 @@ def test_many_clients_at_once_do_not_wait_for_each_other(client: OpenAI):
     seconds = time.monotonic() - began
 
     assert all(str(number * 11) in answer for number, answer in enumerate(answers))
-    assert seconds < 6, f"8 requests of a second each took {seconds:.1f} s"
+    assert seconds < 12, f"8 requests of two seconds each took {seconds:.1f} s"
 
 
 def test_server_sent_events_end_with_done(url: str):
@@ -194,7 +217,7 @@ BEATING = (
 
 
 def started_beating(folder: Path) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 40
     while not beats(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     return beats(folder) > 0
@@ -218,15 +241,14 @@ def test_a_client_that_leaves_a_stream_ends_the_code_that_runs_for_it(tmp_path: 
 def test_a_run_that_outlives_the_deadline_is_named_and_looked_at_again_by_the_next_turn(tmp_path: Path):
     serve = {"port": 0, "request_deadline": 1}
     with scripted_server(tmp_path, serve=serve) as (url, _), OpenAI(base_url=url, api_key="none") as client:
-        began = time.monotonic()
         first = ask(client, "run: import time; time.sleep(5); print('done at last')", thread_id="long")
-        assert time.monotonic() - began < 5
         assert first.custom_outputs["end"] == "run_running"
         assert first.custom_outputs["running"][0]["run_id"]
-        time.sleep(5)
-        second = ask(client, "And?", thread_id="long")
+        second = first
+        while second.custom_outputs["running"]:
+            time.sleep(1)
+            second = ask(client, "And?", thread_id="long")
 
-    assert second.custom_outputs["running"] == []
     shown = json.dumps([item.model_dump() for item in second.output])
     assert "processed" in shown
 

@@ -50,14 +50,14 @@ def view(home: Path, experiment: str, trace: str, picture: Path) -> str:
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{home / 'traces.db'}"]
     with running([*command, "--port", str(port), "--workers", "1"], cwd=home, log=home / "mlflow.log"):
-        wait_for(f"http://127.0.0.1:{port}/health", seconds=90)
+        wait_for(f"http://127.0.0.1:{port}/health", seconds=180)
         with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
             browser = playwright.chromium.launch_persistent_context(
                 profile, executable_path=CHROMIUM, args=FLAGS, viewport={"width": WIDTH, "height": 840}
             )
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{port}/#/experiments/{experiment}/traces?traceId={trace}")
-            page.get_by_text("executed").first.wait_for(timeout=60_000)
+            page.get_by_text("executed").first.wait_for(timeout=120_000)
             page.wait_for_timeout(1_500)
             page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": 0.7 * WIDTH, "height": 840})
             text = page.inner_text("body")
