@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,25 +86,42 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def at_once(agent: Agent, count: int) -> float:
+def at_once(ask: Callable[[str], Any], count: int) -> float:
     """Wall seconds until all of `count` requests, each on its own thread, are answered."""
     with ThreadPoolExecutor(count) as pool:
-        started = time.perf_counter()
-        results = list(pool.map(lambda n: agent.ask(Request("go", thread_id=f"many-{count}-{n}")), range(count)))
-        spent = time.perf_counter() - started
-    assert all(result.status == "success" for result in results)
-    return spent
+        return timed(lambda: list(pool.map(lambda number: ask(f"many-{count}-{number}"), range(count))))
+
+
+def answered(agent: Agent, thread: str) -> None:
+    assert agent.ask(Request("go", thread_id=thread)).status == "success"
 
 
 def crowd(home: Path) -> list[tuple[str, str]]:
+    """What is lost to the machine itself when many wait for a model at the same time, beside the bare agent's loss."""
+    from langchain.agents import create_agent
+
+    from checkpointers import open_checkpointer
+
     rows = []
-    for name, script, model_calls in (("an answer", plain, 1), ("a tool call, then an answer", one_call, 2)):
+    for name, script, model_calls in (("an answer", plain, 1), ("a tool call, an answer", one_call, 2)):
         model = ScriptedModel.by(script, latency=LATENCY)
-        with open_agent(settings(home / str(model_calls)), base_model=model, tools=(metadata,)) as agent:
-            at_once(agent, 2)
-            spent = at_once(agent, AT_ONCE)
-        ideal = model_calls * LATENCY
-        rows.append((f"{AT_ONCE} at once, {name} (1 s a model call)", f"{spent:.2f} s; {ideal / spent:.0%} of ideal"))
+        with (
+            open_agent(settings(home / str(model_calls)), base_model=model, tools=(metadata,)) as agent,
+            open_checkpointer("sqlite", path=home / f"bare{model_calls}.db") as saver,
+        ):
+            bare = create_agent(model, [metadata], checkpointer=saver)
+
+            def ask_bare(thread: str, bare: Any = bare) -> None:
+                config: Any = {"configurable": {"thread_id": thread}}
+                bare.invoke({"messages": [HumanMessage("go")]}, config, durability="sync")
+
+            asks = {"ours": partial(answered, agent), "create_agent": ask_bare}
+            shares = []
+            for who, ask in asks.items():
+                at_once(ask, 2)
+                spent = at_once(ask, AT_ONCE)
+                shares.append(f"{who} {spent:.2f} s, {model_calls * LATENCY / spent:.0%} of ideal")
+        rows.append((f"{AT_ONCE} at once, 1 s a model call: {name}", "; ".join(shares)))
     return rows
 
 
