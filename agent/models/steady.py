@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from random import uniform
 from typing import Any, TypeVar, cast
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds before the second try at most, and before any try at most; a wait is drawn evenly from half of it up."""
+
+CANCEL_SECONDS = 0.1
+"""How soon a cancellation is noticed while an answer is awaited."""
 
 BLOCKED_FINISHES = {"content_filter", "input_guardrail_triggered", "output_guardrail_triggered", "refusal"}
 
@@ -164,8 +170,17 @@ class SteadyModel(BaseChatModel):
         ):
             with attempt:
                 self._check()
-                return ask(candidate)
+                return self._interruptibly(partial(ask, candidate))
         raise AssertionError("unreachable")
+
+    def _interruptibly(self, ask: Callable[[], T]) -> T:
+        """Wait for the answer or for the cancellation. A request that is given up ends by itself, at its timeout."""
+        answer: Future[T] = Future()
+        work = partial(contextvars.copy_context().run, fulfil, answer, ask)
+        threading.Thread(target=work, name="model-call", daemon=True).start()
+        while not wait([answer], CANCEL_SECONDS).done:
+            self._check()
+        return answer.result()
 
     def _sleep(self, seconds: float) -> None:
         self.cancelled.wait(seconds)
@@ -174,6 +189,13 @@ class SteadyModel(BaseChatModel):
     def _check(self) -> None:
         if self.cancelled.is_set():
             raise Cancelled("the request was cancelled while the model was asked")
+
+
+def fulfil(answer: Future[T], ask: Callable[[], T]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:  # noqa: BLE001 - raised again by who waits
+        answer.set_exception(error)
 
 
 def cancellable(model: Model, cancelled: threading.Event) -> Model:

@@ -223,6 +223,17 @@ def test_a_cancelled_request_does_not_wait_for_the_next_try(server):
     assert time.monotonic() - started < 2.0
 
 
+@WAYS
+def test_a_cancelled_request_does_not_wait_for_a_model_that_keeps_silent(server, way):
+    cancelled = threading.Event()
+    model = cancellable(opened(server.will(slow(3.0, text("late")))), cancelled)
+    threading.Timer(0.2, cancelled.set).start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        asked(model, way)
+    assert time.monotonic() - started < 1.5
+
+
 def test_cancelling_one_request_leaves_the_others_alone(server):
     model = opened(server.will(text("ok")))
     cancelled = threading.Event()
