@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -21,18 +22,27 @@ class Capture:
 
     def write(self, data: bytes) -> None:
         head, rest = data[: self._room], data[self._room :]
-        if head:
-            self._file.write(head)
-            self._room -= len(head)
+        if head and not self._put(head):
+            self._room, rest = 0, data
+        self._room -= min(self._room, len(head))
         if rest:
             self._remember(rest)
 
     def close(self) -> None:
-        if self._omitted:
-            self._file.write(b"\n... (%d bytes omitted) ...\n" % self._omitted)
-        for part in self._tail:
-            self._file.write(part)
+        omitted = b"\n... (%d bytes omitted) ...\n" % self._omitted if self._omitted else b""
+        self._put(b"".join((omitted, *self._tail)))
         self._file.close()
+
+    def _put(self, data: bytes) -> bool:
+        """False when the disk takes no more: the run goes on, and what is left of its output is the newest."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            sys.stderr.write(f"output is lost: {error}\n")
+            return False
+        return True
 
     def _remember(self, data: bytes) -> None:
         self._tail.append(data)

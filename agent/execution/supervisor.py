@@ -134,9 +134,16 @@ class Supervised:
             self._stop("time")
         if self._kill_at is not None and now >= self._kill_at:
             _signal_group(self._child, signal.SIGKILL)
-        pid, status = os.waitpid(self._child, os.WNOHANG)
-        if pid:
-            self._exit = status
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take the exit of the run, and of orphans that became ours on the way."""
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        while pid:
+            if pid == self._child:
+                self._exit = status
+                return
+            pid, status = os.waitpid(-1, os.WNOHANG)
 
     def _next_deadline(self) -> float:
         return self._ends_at if self._kill_at is None else max(self._kill_at, monotonic() + 0.05)

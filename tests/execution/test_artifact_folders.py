@@ -82,6 +82,15 @@ def test_the_result_file_has_exactly_the_fields_that_readers_know(bench: Bench):
     assert ExecutionResult(**written) == result == bench.artifacts.result(artifact.artifact_id)
 
 
+def test_a_run_leaves_only_files_that_say_something(bench: Bench):
+    artifact, run_id = bench.start("print(1)")
+    bench.result(run_id)
+    assert sorted(path.name for path in Path(artifact.path).iterdir()) == [
+        *("code.py", "meta.json", "notebook.ipynb", "result.json"),
+        *("run.json", "run.log", "stderr.txt", "stdout.txt"),
+    ]
+
+
 def test_figures_that_are_shown_and_figures_left_open_are_in_the_notebook(bench: Bench):
     code = """
 import matplotlib.pyplot as plt

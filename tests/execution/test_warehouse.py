@@ -219,6 +219,8 @@ def test_search_finds_columns_by_any_of_several_words_whatever_the_case(warehous
     assert neither.total + warehouse.search("tax_id|paid_date").total == every.total
     assert len(every.rows) == 5
     assert warehouse.search('it\'s a "quote"; --').total == 0
+    with pytest.raises(QueryFailed, match="operator"):
+        warehouse.search("x", operator="LIKE '%' OR 1=1 --")
 
 
 HARMFUL = [
