@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
-from agent.offline.questions import queries, question_to_sql
+from agent.offline.questions import BY, queries, question_to_sql
 from agent.offline.reading import answer_of, merge_notes, read_part, table
 from agent.offline.text import ABOUT_TEXT, text_code
 from agent.offline.words import full
@@ -23,6 +23,9 @@ PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|l
 GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.I)
 LISTING = re.compile(
     r"\b(?:what|which|list|show)\b.*\b(?:tables?|data ?sets?|data)\b(?!.*\b(?:by|per|missing)\b)", re.I
+)
+FOLLOWING = re.compile(
+    r"\W*(?:and|what about|how about|now|only) (?:(?:by|per|for each|in|since|before|after)\b)", re.I
 )
 HELP = """\
 I am the offline model: a few rules, no language model. By a question's words I pick tables and columns, write SQL or
@@ -65,7 +68,7 @@ class OfflineModel(SpokenModel):
 
     def _analyst(self, messages: Sequence[BaseMessage]) -> Reply:
         at = max((n for n, m in enumerate(messages) if isinstance(m, HumanMessage) and m.name is None), default=0)
-        question, since = messages[at].text, messages[at + 1 :]
+        question, since = asked_whole(messages[: at + 1]), messages[at + 1 :]
         rounds = sum(isinstance(message, AIMessage) for message in since)
         if rounds == 0 and (planned := self._planned(question)):
             return planned
@@ -106,6 +109,13 @@ class OfflineModel(SpokenModel):
         if LISTING.search(question) and (tables := self.tables()):
             return table([{"table": full(t), "rows": t.rows, "columns": len(t.columns)} for t in tables])
         return f"I can't make a query of that. {HELP}"
+
+
+def asked_whole(messages: Sequence[BaseMessage]) -> str:
+    """The last question; after `and by city?` with the one before it, but for what that was grouped by."""
+    asked = ["", *(m.text for m in messages if isinstance(m, HumanMessage) and m.name is None)]
+    follows = FOLLOWING.match(asked[-1]) and asked[-2]
+    return f"{BY.sub('', asked[-2].rstrip('?. '))} {asked[-1]}" if follows else asked[-1]
 
 
 def as_python(sql: str) -> str:

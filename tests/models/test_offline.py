@@ -240,6 +240,13 @@ def test_a_late_result_is_told_when_the_person_asks_again(shop):
     assert "**7**" in reply.text
 
 
+def test_a_short_question_goes_on_from_the_one_before(shop):
+    messages = [SystemMessage("x"), HumanMessage("total amount by order id"), HumanMessage("And by department?")]
+    [call] = shop.model.invoke(messages).tool_calls
+    assert "sum(t.amount)" in call["args"]["code"]
+    assert "SELECT t.department," in call["args"]["code"]
+
+
 def test_its_stream_says_the_same_as_its_reply(shop):
     messages = [SystemMessage("x"), HumanMessage("total amount by department")]
     merged = None
