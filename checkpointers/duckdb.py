@@ -467,6 +467,19 @@ class DuckDBStore:
             self._settle(place)
             return self._stored_writes(place, checkpoint_id)
 
+    def writes_of(self, place: Place, checkpoint_ids: Sequence[str]) -> dict[str, list[bytes]]:
+        with self._db_lock:
+            self._settle(place)
+            rows = self._rows(
+                "SELECT checkpoint_id, data FROM saver_writes WHERE thread_id=? AND ns=? "
+                "AND checkpoint_id IN (SELECT unnest(?)) ORDER BY seq",
+                (*place, list(checkpoint_ids)),
+            )
+        found: dict[str, list[bytes]] = {}
+        for checkpoint_id, data in rows:
+            found.setdefault(checkpoint_id, []).append(data)
+        return found
+
     def _stored_writes(self, place: Place, checkpoint_id: str) -> list[bytes]:
         rows = self._rows(
             "SELECT data FROM saver_writes WHERE thread_id=? AND ns=? AND checkpoint_id=? ORDER BY seq",
@@ -487,16 +500,13 @@ class DuckDBStore:
     def values(self, place: Place, keys: Sequence[int]) -> dict[int, bytes]:
         with self._state_lock:
             found = {key: self._hot_values[place, key] for key in keys if (place, key) in self._hot_values}
-        for key in keys:
-            if key not in found:
-                found.update(self._stored_value(place, key))
+        missing = [key for key in keys if key not in found]
+        if missing:
+            with self._db_lock:
+                self._settle(place)
+                sql = "SELECT key, data FROM saver_values WHERE thread_id=? AND ns=? AND key IN (SELECT unnest(?))"
+                found.update(dict(self._rows(sql, (*place, missing))))
         return found
-
-    def _stored_value(self, place: Place, key: int) -> dict[int, bytes]:
-        with self._db_lock:
-            self._settle(place)
-            sql = "SELECT key, data FROM saver_values WHERE thread_id=? AND ns=? AND key=?"
-            return dict(self._rows(sql, (*place, key)))
 
     def places(self, thread_id: str) -> list[Place]:
         with self._state_lock:

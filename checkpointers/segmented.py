@@ -36,6 +36,7 @@ from checkpointers.records import (
     Removal,
     Run,
     SegmentKey,
+    SegmentRow,
     Selection,
     ThreadInfo,
     WritesRow,
@@ -143,9 +144,11 @@ class SegmentedSaver(Saver):
         row = self._store.checkpoint(place, checkpoint_id) if checkpoint_id else self._store.latest(place)
         return None if row is None else self._loaded(row, remember=checkpoint_id is None)
 
-    def _loaded(self, row: CheckpointRow, *, remember: bool = False) -> CheckpointTuple | None:
+    def _loaded(
+        self, row: CheckpointRow, *, remember: bool = False, ahead: _Ahead | None = None
+    ) -> CheckpointTuple | None:
         try:
-            return self._tuple(row, remember=remember)
+            return self._tuple(row, remember, ahead)
         except Missing as missing:
             if self._store.checkpoint(row.place, row.id) is None:
                 return None  # deleted while it was read
@@ -153,11 +156,11 @@ class SegmentedSaver(Saver):
         except ValueError as error:
             raise self._corrupt(row, str(error)) from error
 
-    def _tuple(self, row: CheckpointRow, *, remember: bool) -> CheckpointTuple:
+    def _tuple(self, row: CheckpointRow, remember: bool, ahead: _Ahead | None) -> CheckpointTuple:
         place = row.place
         head, refs = self._body(row)
         tip = self._tips.get(place)
-        reader = Reader(self._codec, self._store, place, tip if tip and tip.id == row.id else None)
+        reader = Reader(self._codec, ahead or self._store, place, tip if tip and tip.id == row.id else None)
         values = {channel: reader.value(channel, ref) for channel, ref in refs.items()}
         if remember and reader.tip is None:
             lists = {c: reader.marked(c, values[c]) if self._watch else t for c, t in reader.lists.items()}
@@ -168,7 +171,7 @@ class SegmentedSaver(Saver):
             checkpoint,
             loads_metadata(self._opened_metadata(row)),
             tuple_config(place, row.parent) if row.parent else None,
-            self._pending(place, row.id),
+            self._pending(ahead.writes(place, row.id) if ahead else self._store.writes(place, row.id)),
         )
 
     def _body(self, row: CheckpointRow) -> tuple[dict[str, Any], dict[str, Ref]]:
@@ -184,10 +187,10 @@ class SegmentedSaver(Saver):
     def _opened_metadata(self, row: CheckpointRow) -> bytes:
         return row.metadata if row.metadata[:1] == b"{" else self._codec.open(row.metadata)
 
-    def _pending(self, place: Place, checkpoint_id: str) -> list[PendingWrite]:
+    def _pending(self, blobs: Sequence[bytes]) -> list[PendingWrite]:
         return [
             (task_id, channel, self._codec.loads(data))
-            for _, task_id, _, channel, data in _merged(map(self._codec.open, self._store.writes(place, checkpoint_id)))
+            for _, task_id, _, channel, data in _merged(map(self._codec.open, blobs))
         ]
 
     def _tip(self, place: Place, checkpoint_id: str) -> Tip | None:
@@ -210,12 +213,14 @@ class SegmentedSaver(Saver):
 
     def _page(self, selection: Selection) -> Sequence[Listed]:
         out = []
-        for row in self._store.page(selection):
+        rows = self._store.page(selection)
+        ahead = _Ahead(self, rows)
+        for row in rows:
             try:
                 metadata = loads_metadata(self._opened_metadata(row))
             except ValueError as error:
                 raise self._corrupt(row, str(error)) from error
-            out.append(Listed(row.id, row.place, metadata, partial(self._loaded, row)))
+            out.append(Listed(row.id, row.place, metadata, partial(self._loaded, row, ahead=ahead)))
         return out
 
     def _corrupt(self, row: CheckpointRow, detail: str) -> CorruptRow:
@@ -279,28 +284,26 @@ class SegmentedSaver(Saver):
             selection = Selection(place.thread_id, place.ns, after=(page[-1].id, place))
 
     def _facts(self, thread_id: str) -> list[Fact]:
-        return [self._fact(row) for place in self._store.places(thread_id) for row in self._rows(place)]
+        return [fact for place in self._store.places(thread_id) for fact in self._facts_of(place)]
 
-    def _fact(self, row: CheckpointRow) -> Fact:
-        head, refs = self._body(row)
-        metadata = loads_metadata(self._opened_metadata(row))
-        waiting = any(channel == INTERRUPT for channel in self._written(row.place, row.id))
-        old = head["v"] < 4 and row.parent is not None and TASKS in self._written(row.place, row.parent)
-        return Fact(
-            row.place.ns,
-            row.id,
-            row.parent,
-            root=(metadata.get("parents") or {}).get(""),
-            stored=frozenset(refs),
-            versioned=frozenset(head["channel_versions"]),
-            delta=frozenset(metadata.get("counters_since_delta_snapshot") or ()),
-            interrupted=waiting,
-            sends_in_parent=old,
-        )
-
-    def _written(self, place: Place, checkpoint_id: str) -> list[str]:
-        blobs = map(self._codec.open, self._store.writes(place, checkpoint_id))
-        return [channel for _, _, _, channel, _ in _merged(blobs)]
+    def _facts_of(self, place: Place) -> Iterator[Fact]:
+        rows = list(self._rows(place))
+        blobs = self._store.writes_of(place, [row.id for row in rows])
+        written = {id: {w[3] for w in _merged(map(self._codec.open, found))} for id, found in blobs.items()}
+        for row in rows:
+            head, refs = self._body(row)
+            metadata = loads_metadata(self._opened_metadata(row))
+            yield Fact(
+                place.ns,
+                row.id,
+                row.parent,
+                root=(metadata.get("parents") or {}).get(""),
+                stored=frozenset(refs),
+                versioned=frozenset(head["channel_versions"]),
+                delta=frozenset(metadata.get("counters_since_delta_snapshot") or ()),
+                interrupted=INTERRUPT in written.get(row.id, ()),
+                sends_in_parent=head["v"] < 4 and TASKS in written.get(row.parent or "", ()),
+            )
 
     def _keep(self, thread_id: str, stays: Mapping[str, set[str]]) -> None:
         removals = [self._removal(place, stays.get(place.ns, set())) for place in self._store.places(thread_id)]
@@ -374,6 +377,34 @@ class SegmentedSaver(Saver):
 
     def _next_fence(self, thread_id: str) -> int:
         return self._store.next_fence(thread_id)
+
+
+class _Ahead:
+    """What the rows of a page need, read for all of them when the first one asks."""
+
+    def __init__(self, saver: SegmentedSaver, rows: Sequence[CheckpointRow]) -> None:
+        self._saver, self._store, self._rows = saver, saver._store, rows
+        self._writes: dict[Place, dict[str, list[bytes]]] = {}
+        self._values: dict[Place, dict[int, bytes]] = {}
+        self._segments: dict[tuple[Place, int], list[SegmentRow]] = {}
+
+    def writes(self, place: Place, checkpoint_id: str) -> list[bytes]:
+        if place not in self._writes:
+            self._writes[place] = self._store.writes_of(place, [row.id for row in self._rows if row.place == place])
+        return self._writes[place].get(checkpoint_id, [])
+
+    def values(self, place: Place, keys: Sequence[int]) -> dict[int, bytes]:
+        if place not in self._values:
+            refs = [ref for row in self._rows if row.place == place for ref in self._saver._body(row)[1].values()]
+            wanted = {ref for ref in refs if isinstance(ref, int)}
+            self._values[place] = self._store.values(place, sorted(wanted))
+        return {key: self._values[place][key] for key in keys if key in self._values[place]}
+
+    def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
+        known = self._segments.get((place, lineage))
+        if known is None:
+            known = self._segments[place, lineage] = self._store.segments(place, lineage, 0, _FAR)
+        return [row for row in known if row.start < stop and row.start + row.size > start]
 
 
 class _Lineages:

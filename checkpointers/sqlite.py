@@ -310,6 +310,10 @@ class SqliteStore:
         )
         return [data for (data,) in rows]
 
+    def writes_of(self, place: Place, checkpoint_ids: Sequence[str]) -> dict[str, list[bytes]]:
+        found = {checkpoint_id: self.writes(place, checkpoint_id) for checkpoint_id in checkpoint_ids}
+        return {checkpoint_id: writes for checkpoint_id, writes in found.items() if writes}
+
     def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
         rows = self._read(
             "SELECT lineage, start, size, hashes, data FROM saver_segments "

@@ -36,6 +36,9 @@ class Store(Protocol):
     def writes(self, place: Place, checkpoint_id: str) -> list[bytes]:
         """In the order they came."""
 
+    def writes_of(self, place: Place, checkpoint_ids: Sequence[str]) -> dict[str, list[bytes]]:
+        """The same for several checkpoints at once; those without writes may be missing."""
+
     def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
         """The segments that overlap `start` to `stop`, in order."""
 
