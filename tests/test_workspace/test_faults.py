@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
 from databricks.sdk.errors import (
     DatabricksError,
     InternalError,
@@ -30,7 +31,7 @@ ME = "/api/2.0/preview/scim/v2/Me"
 def client(ws: Workspace, **settings: object) -> WorkspaceClient:
     """A client that gives up soon."""
     chosen = {"retry_timeout_seconds": 1, "http_timeout_seconds": 5, **settings}
-    return WorkspaceClient(host=ws.url, token=ws.token, **chosen)
+    return WorkspaceClient(config=Config(host=ws.url, token=ws.token, **chosen))
 
 
 @pytest.mark.parametrize(
@@ -136,11 +137,12 @@ def test_a_lost_answer_runs_a_job_twice_without_a_token(
 
 
 CLIENT = """
+import io
 import sys
 from databricks.sdk import WorkspaceClient
 client = WorkspaceClient(host=sys.argv[1], token=sys.argv[2])
 print("ready", flush=True)
-client.files.upload(sys.argv[3], __import__("io").BytesIO(b"x"))
+client.files.upload(sys.argv[3], io.BytesIO(b"x"))
 """
 
 

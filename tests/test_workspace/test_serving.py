@@ -25,7 +25,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # pydantic's, of a dependency
     from databricks_langchain import ChatDatabricks, DatabricksEmbeddings
 
-pytestmark = [pytest.mark.workspace, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.workspace,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    # ChatDatabricks leaves its HTTP client to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def chat(target: Target, **settings: object) -> ChatDatabricks:
@@ -124,8 +130,10 @@ def test_the_sdk_lists_gets_and_queries(target: Target, ws: Workspace) -> None:
         api.get("nowhere")
 
 
-def test_embeddings(target: Target, ws: Workspace) -> None:
-    embeddings = DatabricksEmbeddings(endpoint=EMBEDDINGS, workspace_client=target.client())
+def test_embeddings(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ws.env.items():
+        monkeypatch.setenv(name, value)  # this client takes no other way in
+    embeddings = DatabricksEmbeddings(endpoint=EMBEDDINGS)
     first, again, other = embeddings.embed_documents(["a", "a", "b"])
     assert first == again != other
 
@@ -166,4 +174,5 @@ def test_a_served_agent_is_forwarded_to(ws: Workspace, target: Target, agent: st
     stream = client.do(
         "POST", "/serving-endpoints/my-agent/invocations", body={"input": asked, "stream": True}, raw=True
     )
-    assert stream["contents"].read().endswith(b"data: [DONE]\n\n")
+    with stream["contents"] as contents:
+        assert contents.read().endswith(b"data: [DONE]\n\n")

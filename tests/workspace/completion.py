@@ -34,8 +34,7 @@ def chunks(endpoint: Endpoint, request: dict[str, Any], reply: Reply) -> Iterato
         yield chunk
         if reply.pause:
             time.sleep(reply.pause)
-    wanted = (request.get("stream_options") or {}).get("include_usage")
-    if endpoint.usage == "own_chunk" and wanted:
+    if endpoint.usage == "own_chunk":
         yield {**head, "choices": [], "usage": counted}
 
 

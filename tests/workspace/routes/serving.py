@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -99,7 +100,7 @@ def _forward(endpoint: Endpoint, given: dict[str, Any]) -> Response:
 
 
 def _passed_on(client: httpx.Client, answer: httpx.Response) -> Iterator[bytes]:
-    with client, answer:
+    with closing(client), closing(answer):
         yield from answer.iter_bytes()
 
 
