@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -114,7 +115,8 @@ class Run:
                 written += data
             elif not asked and (self._folder / CANCEL).exists():
                 asked = True
-                os.write(self._ends.control, b"c")
+                with suppress(BrokenPipeError):
+                    os.write(self._ends.control, b"c")
         return bytes(written)
 
 

@@ -12,7 +12,9 @@ statement type, as DuckDB's own parser sees it.
 from __future__ import annotations
 
 import json
+import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow
     from duckdb import DuckDBPyConnection
 
+SPILL_SECONDS = 24 * 3600
 OPERATORS = ("LIKE", "NOT LIKE")
 SAMPLE, FILES = "sample", "files"
 SCHEMAS = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
@@ -214,6 +217,7 @@ def open_warehouse(home: Path, sample: bool = True, paths: Sequence[Path] = ()) 
     folder = home / "warehouse"
     spill = folder / "spill"
     spill.mkdir(parents=True, exist_ok=True)
+    _sweep(spill)
     files = find_files(paths)
     catalogs: dict[str, Path] = {}
     with ExitStack() as held:
@@ -223,6 +227,13 @@ def open_warehouse(home: Path, sample: bool = True, paths: Sequence[Path] = ()) 
             catalogs[SAMPLE] = held.enter_context(held_sample(folder))
         readable = tuple(file.path for file in files if file.kind == "parquet")
         return Warehouse(Sources(catalogs, readable, spill), held.pop_all())
+
+
+def _sweep(spill: Path) -> None:
+    """Remove what processes that were killed spilled a day ago or earlier."""
+    for left in spill.iterdir():
+        if left.stat().st_mtime < time.time() - SPILL_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:

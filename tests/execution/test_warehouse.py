@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -368,6 +369,15 @@ def test_a_build_that_was_cut_off_is_made_again(tmp_path: Path):
     (folder / ".sample-1.duckdb.1.draft").write_bytes(b"half")
     with open_warehouse(tmp_path) as warehouse:
         assert rows(warehouse, "SELECT count(*) FROM vendors") == [(1_080,)]
+
+
+def test_what_a_killed_process_spilled_long_ago_is_removed(tmp_path: Path):
+    spill = tmp_path / "warehouse" / "spill"
+    for name in ("old", "new"):
+        (spill / name).mkdir(parents=True)
+    os.utime(spill / "old", (0, 0))
+    open_warehouse(tmp_path, sample=False).close()
+    assert [path.name for path in spill.iterdir()] == ["new"]
 
 
 def test_without_sample_and_files_there_is_an_empty_warehouse(tmp_path: Path):
