@@ -105,6 +105,10 @@ class TurnSpan:
     def _update(self, thread_id: str | None, question: str | None = None, answer: str | None = None) -> None:
         import mlflow
 
+        if (
+            self.within(mlflow.get_current_active_span) is None
+        ):  # tracing is off in the process, or this one not sampled
+            return
         self.within(
             partial(
                 mlflow.update_current_trace,
@@ -140,11 +144,15 @@ def set_up(settings: Settings) -> bool:
 
 
 def made(settings: Settings) -> bool:
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
     try:
         destine(settings)
         guard(settings.tracing.max_payload_chars)
     except Exception:  # the edge to a store that may be full, locked or away
         log.warning("no traces: their store can't be used", exc_info=True)
+        mlflow.set_tracking_uri(before)
         return False
     return True
 
@@ -160,7 +168,8 @@ def destine(settings: Settings) -> None:
     elif free and settings.mode == "local":
         settings.home.mkdir(parents=True, exist_ok=True)
         _own_store = f"sqlite:///{settings.home.absolute() / STORE}"
-        logging.getLogger("mlflow.store").setLevel(logging.WARNING)
+        for talkative in ("mlflow.store", "mlflow.tracing"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         mlflow.set_tracking_uri(_own_store)
     elif not settings.mlflow_experiment_id:
         return

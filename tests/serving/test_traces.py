@@ -210,6 +210,17 @@ def test_a_store_that_cannot_be_used_is_no_reason_to_refuse_an_answer(opened: Op
     assert traced(agent, "hi").response_text == "hello"
 
 
+def test_a_process_that_has_tracing_off_is_answered_without_a_word(opened: Opener, caplog: pytest.LogCaptureFixture):
+    agent = opened(ScriptedModel(delegates("print(1)"), says("hello")))
+    mlflow.tracing.disable()
+    try:
+        assert traced(agent, "hi").response_text == "hello"
+    finally:
+        mlflow.tracing.enable()
+
+    assert caplog.records == []
+
+
 def test_tracing_that_is_off_writes_nothing(tmp_path: Path, opened: Opener):
     agent = opened(ScriptedModel(says("hello")), home=tmp_path, tracing={"enabled": False})
 
