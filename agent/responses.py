@@ -66,8 +66,8 @@ class Transcript:
     output: list[Item] = field(default_factory=list)
     running: dict[str, str] = field(default_factory=dict)
     result: ConversationResult | None = None
-    _writing: str = ""
-    _said: str = ""
+    writing: str = ""
+    said: str = ""
     _sequence: int = 0
 
     def take(self, event: Event) -> Iterator[Mapping[str, Any]]:
@@ -118,21 +118,21 @@ class Transcript:
         """Go on with the message that is being written, or start one."""
         if not text:
             return
-        if not self._writing:
+        if not self.writing:
             yield self.event(
                 "response.output_item.added", output_index=self.place, item=self.message("", "in_progress")
             )
             yield self.event("response.content_part.added", **self.part, part=spoken(""))
-        self._writing += text
+        self.writing += text
         yield self.event("response.output_text.delta", **self.part, delta=text)
 
     def close(self) -> Iterator[Mapping[str, Any]]:
         """End the message that is being written, if there is one."""
-        if not (text := self._writing):
+        if not (text := self.writing):
             return
         yield self.event("response.output_text.done", **self.part, text=text)
         yield self.event("response.content_part.done", **self.part, part=spoken(text))
-        self._said, self._writing = text, ""
+        self.said, self.writing = text, ""
         yield self.done(self.message(text, "completed"))
 
     def add(self, item: Item, **noted: Any) -> Iterator[Mapping[str, Any]]:
@@ -236,9 +236,9 @@ def ended(turn: Transcript, event: TurnEnded) -> Iterator[Mapping[str, Any]]:
 
 def rest_of(turn: Transcript, text: str) -> Iterator[Mapping[str, Any]]:
     """What of the answer was not streamed: all of it for an answer that is given again or was forced."""
-    if turn._writing and text.startswith(turn._writing):
-        text = text[len(turn._writing) :]
-    elif text.strip() in {turn._writing.strip(), turn._said.strip()}:
+    if turn.writing and text.startswith(turn.writing):
+        text = text[len(turn.writing) :]
+    elif text.strip() in {turn.writing.strip(), turn.said.strip()}:
         text = ""
     else:
         yield from turn.close()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent.agent import ServedAgent
     from agent.config import Settings
 
-GRACE_SECONDS = 10
+GRACE_SECONDS = 5
 """What requests under way get at shutdown; then they are cancelled."""
 
 MOST_CONNECTIONS = 512
