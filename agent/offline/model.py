@@ -22,7 +22,8 @@ MOST_PARTS = 4
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show|describe)", re.IGNORECASE)
 GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.I)
 LISTING = re.compile(
-    r"\b(?:what|which|list|show)\b.*\b(?:tables?|data ?sets?|data)\b(?!.*\b(?:by|per|missing)\b)", re.I
+    r"\b(?:what|which|list|show|how many)\b.*\b(?:tables?|schemas?|data ?sets?|data)\b(?!.*\b(?:by|per|missing|of)\b)",
+    re.I,
 )
 FOLLOWING = re.compile(
     r"\W*(?:and|what about|how about|now|only) (?:(?:by|per|for each|in|since|before|after)\b)", re.I

@@ -34,17 +34,17 @@ AGGREGATES = (
     ("max", "highest", re.compile(r"\b(?:maximum|max|what is the (?:highest|largest))\b")),
     ("min", "lowest", re.compile(r"\b(?:minimum|min|what is the (?:lowest|smallest))\b")),
 )
-USUAL = {"amount", "total", "price", "cost", "value", "revenue", "quantity"}
+USUAL = ("amount", "total", "value", "revenue", "cost", "price", "quantity")
 KEYS = {"tax", "vat", "email", "phone", "isbn", "iban"}
 BY = re.compile(r"\b(?:by|per|for (?:each|every)|in each|each|across)\s+(.+)")
 TOP = re.compile(r"\b(top|bottom|most|fewest|least|highest|lowest|largest|biggest|smallest)\b")
 LEAST = {"bottom", "fewest", "least", "lowest", "smallest"}
-SPREAD = re.compile(r"\bcounts\b|\bdistribution|\bbreakdown")
+SPREAD = re.compile(r"\bcounts\b|\bdistribution|\bbreakdown|\bcompare")
 COUNTED = re.compile(r"\b(?:how many|number of|most|fewest)\s+((?:different |distinct |unique )?\w+)")
 PERIODS = {"dail": "day", "day": "day", "week": "week", "quarter": "quarter", "year": "year", "annual": "year"}
 LEGAL = r"\b(inc|incorporated|ltd|limited|llc|corp|corporation|co|company|gmbh|plc)\b"
 COUNT = ("count(*)", "number")
-UNUSED = r"\b(?:on|for|in|from|at|of|about|named|called) ([a-z]+)\b"
+VALUE = r"\b(?:on|for|in|from|at|named|called|were|was|are|is) (?:the )?([a-z]+)\b"
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,23 @@ class Ask:
         return f"{'' if alone else self.table.schema + ' '}{self.table.name}: {title}".replace("_", " ")
 
     def columns(self, text: str) -> list[Any]:
-        """The columns that the text names, but for the table's own id, which its noun names by chance."""
-        own = {"id", *tokens(self.table.name)}
-        return [c for c in columns_in(text, self.table.columns) if not (is_id(c) and set(tokens(c.name)) <= own)]
+        """The columns that the text names, but for its own id or date, which its noun names by chance."""
+        own, kinds = set(tokens(self.table.name)), {"id", "date", "number"}
+        found = [(column, set(tokens(column.name))) for column in columns_in(text, self.table.columns)]
+        return [column for column, parts in found if not (parts & kinds and parts <= own | kinds)]
 
     def grouped(self) -> list[Any]:
         found = BY.search(self.text)
-        return self.columns(found.group(1) if found else self.text * bool(SPREAD.search(self.text)))[:2]
+        named = [
+            self.columns(found.group(1)) if found else [],
+            self.columns(self.text * bool(SPREAD.search(self.text))),
+        ]
+        return next(filter(None, ([c for c in columns if not is_number(c)] for columns in named)), [])[:2]
+
+    def usual(self) -> Any:
+        """The number that is meant when none is named, or None."""
+        numbers = [column for column in self.table.columns if is_number(column)]
+        return next((column for word in USUAL for column in numbers if word in tokens(column.name)), None)
 
     def cast(self, column: Any, type_: str) -> str:
         return f"TRY_CAST(t.{quoted(column.name)} AS {type_})" if self.careful else f"t.{quoted(column.name)}"
@@ -89,10 +99,10 @@ class Ask:
     def measure(self) -> tuple[str, str]:
         """What is computed, and its name."""
         fn, name = next(((fn, name) for fn, name, pattern in AGGREGATES if pattern.search(self.text)), ("", "total"))
-        text = self.text if TOP.search(self.text) else BY.sub("", self.text)
-        number = next((column for column in self.columns(text) if is_number(column)), None)
+        texts = [self.text] if TOP.search(self.text) else [BY.sub("", self.text), self.text * bool(fn)]
+        number = next((column for text in texts for column in self.columns(text) if is_number(column)), None)
         if number is None and fn in ("sum", "avg", "median"):
-            number = first(self.table, lambda column: is_number(column) and USUAL & set(tokens(column.name)))
+            number = self.usual()
         if number is not None:
             return f"round({fn or 'sum'}({self.cast(number, 'DOUBLE')}), 2)", f"{name}_{'_'.join(tokens(number.name))}"
         noun = COUNTED.search(self.text)
@@ -116,15 +126,19 @@ class Ask:
 
     def where(self) -> tuple[str, str]:
         """Which rows are meant, as SQL and in words. Words that mean nothing here are named, not passed over."""
-        date, year = self.date(), re.search(r"\b(in|during|of|since|after|before)\s+((?:19|20)\d\d)\b", self.text)
+        date, year = (
+            self.date(),
+            re.search(r"\b(in|during|of|for|from|since|after|before)\s+((?:19|20)\d\d)\b", self.text),
+        )
         tests, said = [], ""
         if date and year:
             sign = {"since": ">=", "after": ">", "before": "<"}.get(year.group(1), "=")
             tests, said = [f"{date[0] if date[1] else f'year({date[0]})'} {sign} {year.group(2)}"], f" {year.group(0)}"
         texts = ", ".join(f"lower(t.{quoted(c.name)})" for c in self.table.columns if c.type == "VARCHAR")
         adjectives = self.unknown(rf"\b([a-z]+) (?={tokens(self.table.name)[-1]}s?\b)")
-        values, unused = [*quotes(self.text), *adjectives], self.unknown(UNUSED)
-        for value in values if texts else []:
+        values = dict.fromkeys([*quotes(self.text), *adjectives, *self.unknown(VALUE)])
+        unused = self.unknown(r"\b(?:of|about|than|with) ([a-z]+)\b")
+        for value in values if texts else ():
             tests.append(f"{literal(value)} IN ({texts})")
             said += f" with the value '{value}' in a column"
         said += f" (I could not use: {', '.join(unused)})" if unused else ""
@@ -224,8 +238,7 @@ def top(ask: Ask) -> list[Query]:
     groups, tail = (next(filter(None, named), None) or ask.grouped())[:2], f"{order} NULLS LAST, 1\nLIMIT {size}"
     if groups:
         return [grouped(ask, groups, f"{found.group(1)} {size} ", tail)]
-    column = next((c for c in ask.columns(ask.text) if is_number(c)), None)
-    column = column or first(ask.table, lambda c: is_number(c) and USUAL & set(tokens(c.name)))
+    column = next((c for c in ask.columns(ask.text) if is_number(c)), None) or ask.usual()
     if column is None or re.match("what is the", ask.text):
         return []
     tail = f"\nORDER BY {ask.cast(column, 'DOUBLE')}{tail}"
@@ -255,7 +268,7 @@ def grouped(ask: Ask, groups: Sequence[Any], how: str, tail: str) -> Query:
 KINDS: tuple[tuple[re.Pattern[str], Callable[[Ask], list[Query]]], ...] = tuple(
     (re.compile(pattern), make)
     for pattern, make in (
-        (r"\bduplicat|\bmore than once|\btwice|\brepeated|\bsame (?:vendor|supplier|name|company)", duplicates),
+        (r"\bduplicat|\bmore than on(?:c?e)\b|\btwice|\brepeated|\b(?:the|have) same\b", duplicates),
         (r"\bmissing|\bnulls?\b|\bempty|\bgaps?\b|\bincomplete|\bwithout\b|\b(?:have|has) no\b", gaps),
         (r"\bdescribe|\bcolumns?\b|\bschema of|\bstructure", lambda ask: [per_column(ask, "its columns", ())]),
         (r"\btrend|\bover (?:the )?(?:time|years)|\b(?:by|per|each|every) (?:day|week|month|quarter|year)\b", trend),

@@ -16,7 +16,7 @@ FILLER = set(
     from get give had has have how i in is it list look like many me more most much my no number of on or our over per
     please rows show some tell than that the their there these they this three to top two unique us was we were what
     which who whose why with within without your average mean median sum total highest lowest largest smallest across
-    missing""".split()  # noqa: SIM905
+    missing data database dataset detail general file sample system table so far one now""".split()  # noqa: SIM905
 )
 
 

@@ -107,6 +107,13 @@ QUESTIONS = [
     ("congress terms per year", [(1947, 1), (1949, 2)]),
     ("how many characters by alignment", [("Bad Characters", 2), ("Good Characters", 1)]),
     ("trend of characters over the years", [(1939, 1), (1940, 1), (None, 1)]),
+    ("vendors in Rome by silo", [("north", 2)]),
+    ("how many invoices were paid", [(3,)]),
+    ("total invoice amount for 2024", [(20.0,)]),
+    ("compare the chambers by average age", [("house", 42.5), ("senate", 58.4)]),
+    ("top 1 characters by appearances", [(1, "Batman", "Good Characters", 3093.0, 1939.0)]),
+    ("which vendors appear in more than one silo", [("11-1", 2, 2, "ACME INCORPORATED | Acme Inc.")]),
+    ("average invoice value", [(46.0,)]),
     ("alignment counts", [("Bad Characters", 2), ("Good Characters", 1)]),
 ]  # fmt: skip
 
@@ -140,9 +147,11 @@ def test_the_largest_rows_of_a_table_are_shown_whole(world):
     assert [row[0] for row in world.ask("largest 2 invoices")] == ["I1", "I2"]
 
 
-def test_words_that_mean_nothing_here_are_named_and_not_passed_over(world):
+def test_words_that_name_no_column_are_taken_for_values_or_named_and_not_passed_over(world):
     [query] = queries("How much did we spend on gloves?", world.tables)
-    assert "I could not use: gloves" in query.title
+    assert "with the value 'gloves' in a column" in query.title
+    [query] = queries("average age of senators by chamber", world.tables)
+    assert "I could not use: senators" in query.title
 
 
 @pytest.mark.parametrize(
