@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -12,8 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import portalocker
-
 from agent.execution import sample as generated
 from agent.execution.files import DataFile, load
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 FILES_SCHEMA = "data"
 SAMPLE_SCHEMAS = ("all_silos", *(silo.schema for silo in generated.SILOS))
-BUILD_SECONDS = 600
-"""How long to wait for another process that builds."""
 KEPT_BUILDS = 4
 
 
@@ -67,12 +64,13 @@ def _describe(connection: DuckDBPyConnection, name: str, kind: str, source: str)
 @contextmanager
 def _held(path: Path, fill: Callable[[DuckDBPyConnection], None]) -> Iterator[Path]:
     """`path`, built by `fill` when it is not there, and safe from being removed until the context ends."""
-    with portalocker.Lock(path.with_name("build.lock"), "a", timeout=BUILD_SECONDS):
+    with path.with_name("build.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             _build(path, fill)
             _remove_unused(path)
         file = path.open("rb")
-        portalocker.lock(file, portalocker.LOCK_SH | portalocker.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH)
     with file:
         yield path
 
@@ -97,7 +95,7 @@ def _remove_unused(newest: Path) -> None:
     for old in sorted(builds, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_BUILDS - 1 :]:
         with old.open("rb") as file:
             try:
-                portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-            except portalocker.LockException:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
                 continue
             old.unlink()

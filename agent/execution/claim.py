@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -10,8 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
-
-import portalocker
 
 NAME = "run.json"
 RUN_ID = re.compile(r"run_([0-9a-f]{12})_[0-9a-f]{8}")
@@ -50,7 +49,7 @@ def take(folder: Path, claim: Claim) -> IO[str] | None:
         json.dump(asdict(claim), file)
         file.flush()
         os.fsync(file.fileno())
-        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.link(draft, folder / NAME)
     except FileExistsError:
         file.close()
@@ -74,8 +73,8 @@ def exists(folder: Path, run_id: str) -> bool:
 def owner_lives(folder: Path) -> bool:
     with (folder / NAME).open("r+", encoding="utf-8") as file:
         try:
-            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-        except portalocker.LockException:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
     return False
 
