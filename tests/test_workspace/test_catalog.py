@@ -35,7 +35,8 @@ def test_schemas(target: Target, place: Place) -> None:
 
 def test_tables_have_columns_types_and_comments(target: Target, place: Place) -> None:
     client, name = target.client(), place.table("orders")
-    text = f"CREATE TABLE {name} (id BIGINT NOT NULL COMMENT 'the key', m DECIMAL(10,2), at TIMESTAMP) COMMENT 'all orders'"
+    columns = "id BIGINT NOT NULL COMMENT 'the key', m DECIMAL(10,2), at TIMESTAMP"
+    text = f"CREATE TABLE {name} ({columns}) COMMENT 'all orders'"
     client.statement_execution.execute_statement(text, target.warehouse_id, wait_timeout="30s")
     table = client.tables.get(name)
     assert (table.table_type, table.comment) == (TableType.MANAGED, "all orders")

@@ -4,8 +4,8 @@ import datetime as dt
 import decimal
 
 import pytest
-from databricks.sql.exc import ServerOperationError
 from databricks.sdk.service.sql import Disposition, Format
+from databricks.sql.exc import ServerOperationError
 
 from tests.workspace.fixtures import SPARK_WARNINGS, Place, Target
 from tests.workspace.workspace import Workspace

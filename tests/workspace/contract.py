@@ -1,7 +1,7 @@
 """The contract: routes, request keys and responses as the installed databricks-sdk defines them.
 
-The SDK's service modules are generated from Databricks's API definition. They are read here as syntax, so nothing of them
-is copied and a newer SDK brings a newer contract.
+The SDK's service modules are generated from Databricks's API definition. They are read here as syntax, so nothing of
+them is copied and a newer SDK brings a newer contract.
 """
 
 import ast
@@ -31,8 +31,11 @@ BESIDE = {
 }
 # Queries that the SDK's hand-written parts add to generated methods.
 ADDED_QUERIES = {"/api/2.0/workspace/export": frozenset({"direct_download"})}
-# Keys that Databricks sends beyond the SDK's response class: a chat endpoint answers in OpenAI's shape.
-ALSO_SENT = {"serving.ServingEndpointsAPI.query": frozenset({"finish_reason", "tool_calls"})}
+# Keys that Databricks sends beyond the SDK's response class: a chat endpoint answers in OpenAI's shape,
+# and a served agent in that of Responses.
+ALSO_SENT = {
+    "serving.ServingEndpointsAPI.query": frozenset({"finish_reason", "tool_calls", "output", "custom_outputs"})
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Operation:
     def fits(self, method: str, path: str) -> bool:
         """Whether a request is this operation."""
         return method == self.method and re.fullmatch(self._pattern, path) is not None
+
+    @property
+    def exactness(self) -> int:
+        """How much of the path is written out: `/catalogs` goes before `/{}`."""
+        return len(self.template.rstrip("/").replace("{}", ""))
 
     @property
     def _pattern(self) -> str:
@@ -82,7 +90,9 @@ def _service(prefix: str) -> tuple[Operation, ...]:
 def matching(method: str, path: str) -> list[Operation]:
     """The operations that a request may be; several share a path in Lakebase."""
     prefix = "/" + "/".join(path.strip("/").split("/")[:3]) if path.startswith("/api/") else "/serving-endpoints/"
-    return [operation for operation in _service(prefix) if operation.fits(method, path)]
+    fitting = [operation for operation in _service(prefix) if operation.fits(method, path)]
+    exact = max((operation.exactness for operation in fitting), default=0)
+    return [operation for operation in fitting if operation.exactness == exact]
 
 
 def is_outside(method: str, path: str) -> bool:
@@ -226,6 +236,10 @@ def _reads(module: ModuleType, function: ast.FunctionDef) -> tuple[type | None, 
 
 def _from_dict(node: ast.AST) -> Iterator[str]:
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "from_dict":
-            if isinstance(call.func.value, ast.Name):
-                yield call.func.value.id
+        function = call.func if isinstance(call, ast.Call) else None
+        if (
+            isinstance(function, ast.Attribute)
+            and function.attr == "from_dict"
+            and isinstance(function.value, ast.Name)
+        ):
+            yield function.value.id

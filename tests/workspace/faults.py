@@ -4,7 +4,7 @@
     ws.faults.on("/api/2.0/sql/*", status(503), times=2)
     ws.faults.on("/api/2.0/sql/*", too_many_requests(retry_after=1))
 
-A path may have `*`. Rules are tried in the order they were made; each serves `times` requests after letting `skip` pass.
+A path may have `*`. Rules are tried in the order they were made; each strikes `times` requests after `skip` of them.
 The handshake (`/.well-known/…`, `/oidc/…`) is exempt, so that a client can always be made.
 """
 

@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,11 +40,9 @@ class Target:
 
     def client(self, **settings: Any) -> "WorkspaceClient":
         """The SDK's client."""
-        from databricks.sdk import WorkspaceClient
-
         if self.standin:
             settings = {"host": self.standin.url, "token": self.standin.token, **settings}
-        return WorkspaceClient(**settings)
+        return _client(**settings)
 
     def connect(self, **settings: Any) -> Any:
         """databricks-sql-connector's connection."""
@@ -71,6 +70,14 @@ class Target:
         if self.standin:
             return DatabricksSession.builder.remote(self.standin.spark_url).getOrCreate()
         return DatabricksSession.builder.serverless().getOrCreate()
+
+
+@cache
+def _client(**settings: Any) -> "WorkspaceClient":
+    """One client for the same settings: each keeps its connections open until it is collected."""
+    from databricks.sdk import WorkspaceClient
+
+    return WorkspaceClient(**settings)
 
 
 @dataclass(frozen=True)
