@@ -25,7 +25,8 @@ from agent.registration import rehearsal, rehearsing
 from agent.requests import read_request
 from agent.responses import respond, stream
 from agent.traces import run_traced
-from graph.errors import InvalidRequest
+from checkpointers import StoreError
+from graph.errors import AgentError, InvalidRequest
 from graph.types import Event
 
 
@@ -70,14 +71,17 @@ class Answering:
                 atexit.unregister(self.close)
 
     def _events(self, request: ResponsesAgentRequest | dict[str, Any]) -> Generator[Event, None, None]:
+        asked = read(request)
+        if rehearsing():
+            yield from rehearsal(asked)
+        else:
+            yield from run_traced(self._ready(), asked)
+
+    def _ready(self) -> Agent:
         try:
-            asked = read(request)
-            if rehearsing():
-                yield from rehearsal(asked)
-            else:
-                yield from run_traced(self.opened(), asked)
-        except InvalidRequest as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            return self.opened()
+        except (AgentError, StoreError) as error:
+            raise MlflowException(f"The agent can't be opened: {error}") from error
 
     def _reset(self, settings: Settings, given: Mapping[str, Any]) -> None:
         self.settings, self.given = settings, given
@@ -97,7 +101,10 @@ class ServedAgent(Answering, ResponsesAgent):  # type: ignore[misc]  # MLflow's 
 
 
 def read(request: ResponsesAgentRequest | dict[str, Any]) -> Request:
-    return read_request(request if isinstance(request, ResponsesAgentRequest) else ResponsesAgentRequest(**request))
+    try:
+        return read_request(request if isinstance(request, ResponsesAgentRequest) else ResponsesAgentRequest(**request))
+    except InvalidRequest as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
 def within_deadline(settings: Settings) -> Settings:
