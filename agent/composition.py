@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.config import ModelSettings, Settings
     from agent.execution.local import LocalBackend
     from agent.execution.warehouse import Warehouse
+    from agent.models import close_model
     from agent.records.artifacts import FolderArtifacts
     from agent.records.scopes import Scopes
     from agent.records.sqlite import SqliteRecords
@@ -54,6 +55,7 @@ class Parts:
 
 def compose(settings: Settings, stack: ExitStack, given: Given) -> Parts:
     """Open every part; `stack` closes them in reverse. Raises AgentError or StoreError, which name what to change."""
+    from agent.models import close_model
     from agent.records.artifacts import FolderArtifacts
     from agent.records.scopes import open_scopes
     from agent.records.sqlite import open_records
@@ -70,6 +72,8 @@ def compose(settings: Settings, stack: ExitStack, given: Given) -> Parts:
     saver = stack.enter_context(opened_saver(settings, home, given.secrets))
     backend = stack.enter_context(opened_backend(settings, artifacts, warehouse))
     base, sub = opened_models(settings, warehouse, given)
+    for model in (base, sub):
+        stack.callback(close_model, model)
     tools = {**built_tools(settings, home, warehouse, sub), **{tool.name: tool for tool in given.tools}}
     context = RunContext(
         base_model=replace(base, chat=base.chat.bind_tools(list(tools.values()))),  # type: ignore[attr-defined]

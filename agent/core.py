@@ -212,10 +212,14 @@ class Agent:
 
     def _context(self, turn: Running, resumed: Turn | None) -> RunContext:
         """The request's live things, with a ledger and limits of its own."""
+        from agent.models import cancellable
+
         limits, clock = self.settings.limits, SystemClock()
-        now = clock.monotonic()
+        now, shared = clock.monotonic(), self._parts.context
         return replace(
-            self._parts.context,
+            shared,
+            base_model=cancellable(shared.base_model, turn.cancelled),
+            sub_model=cancellable(shared.sub_model, turn.cancelled),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
             scoped=self._parts.scopes.shared(turn.user_id),
