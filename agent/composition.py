@@ -148,8 +148,8 @@ def opened_backend(settings: Settings, artifacts: FolderArtifacts, warehouse: Wa
         warehouse,
         partial(check_sql, rules=sql_rules()),
         text=open_text(settings.data.text).paths if settings.data.text else (),
-        catalog=settings.data.catalog,
-        schema=settings.data.schema_name,
+        catalog=settings.data.catalog or warehouse.catalog,
+        schema=settings.data.schema_name or warehouse.schema,
     )
     limits = RunLimits(
         seconds=settings.limits.run_seconds,

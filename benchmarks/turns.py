@@ -134,7 +134,7 @@ def process(*command: str, runs: int = 5) -> str:
 def starting(home: Path) -> list[tuple[str, str]]:
     main = (sys.executable, "main.py")
     question = "How many vendors are there?"
-    home_flags = ("--home", str(home / "cli"))
+    home_flags = ("--set", f"home={home / 'cli'}")
     return [
         ("python main.py --help", process(*main, "--help")),
         ("import of the core", process(sys.executable, "-c", "import agent.core")),

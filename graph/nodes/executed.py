@@ -13,8 +13,8 @@ from graph.nodes.delegated import announce, token_of
 from graph.state import DelegationState
 from graph.types import ArtifactStatus, CallAnswered, Delegation, ExecutionResult
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
-"""Seconds between two looks at a run: doubling from the first to the longest, so that short runs cost no waiting."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 2.0
+"""Seconds between two looks at a run: a tenth of how long it has run, within these, so that none costs much waiting."""
 CANCEL_SECONDS = 15.0
 
 
@@ -45,7 +45,7 @@ def started(ctx: RunContext, state: DelegationState) -> Delegation:
 def awaited(ctx: RunContext, delegation: Delegation, late: bool) -> ExecutionResult | None:
     """The run's result; None when it outlives the deadline. A late run is looked at once, not waited for."""
     assert delegation.run_id is not None
-    pause = FIRST_PAUSE
+    began = ctx.clock.monotonic()
     while True:
         if ctx.cancelled.is_set():
             return stopped(ctx, delegation.run_id)
@@ -54,8 +54,8 @@ def awaited(ctx: RunContext, delegation: Delegation, late: bool) -> ExecutionRes
             return outcome
         if late or (ctx.deadline is not None and ctx.clock.monotonic() >= ctx.deadline):
             return None
-        ctx.cancelled.wait(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
+        waited = ctx.clock.monotonic() - began
+        ctx.cancelled.wait(min(max(waited / 10, SHORTEST_PAUSE), LONGEST_PAUSE))
 
 
 def stopped(ctx: RunContext, run_id: str) -> ExecutionResult:
