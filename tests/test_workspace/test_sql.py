@@ -194,6 +194,45 @@ def test_history_and_details_come_from_the_delta_log(target: Target, place: Plac
     assert rows(run(target, f"SELECT count(*) FROM {name} VERSION AS OF 0")) == [["0"]]
 
 
+def test_the_change_feed(target: Target, place: Place) -> None:
+    name = place.table("t")
+    run(target, f"CREATE TABLE {name} (id INT NOT NULL, s STRING) TBLPROPERTIES (delta.enableChangeDataFeed = true)")
+    assert rows(run(target, f"INSERT INTO {name} VALUES (1, 'a'), (2, 'b')")) == [["2", "2"]]
+    assert rows(run(target, f"UPDATE {name} SET s = upper(s) WHERE id = 2")) == [["1"]]
+    assert rows(run(target, f"DELETE FROM {name} WHERE id = 1")) == [["1"]]
+    merge = (
+        f"MERGE INTO {name} t USING (SELECT 2 AS id, 'm' AS s UNION ALL SELECT 3, 'n') u ON t.id = u.id "
+        "WHEN MATCHED THEN UPDATE SET s = u.s WHEN NOT MATCHED THEN INSERT (id, s) VALUES (u.id, u.s)"
+    )
+    assert rows(run(target, merge)) == [["2", "1", "0", "1"]]
+    assert rows(run(target, f"SELECT id, s FROM {name} ORDER BY id")) == [["2", "m"], ["3", "n"]]
+    text = f"SELECT id, s, _change_type FROM table_changes('{name}', 0) ORDER BY _commit_version, id, _change_type"
+    assert rows(run(target, text)) == [
+        ["1", "a", "insert"],
+        ["2", "b", "insert"],
+        ["2", "B", "update_postimage"],
+        ["2", "b", "update_preimage"],
+        ["1", "a", "delete"],
+        ["2", "m", "update_postimage"],
+        ["2", "B", "update_preimage"],
+        ["3", "n", "insert"],
+    ]
+
+
+def test_a_feed_may_be_switched_on_later(target: Target, place: Place) -> None:
+    name = place.table("t")
+    run(target, f"CREATE TABLE {name} AS SELECT 1 AS id")
+    response = run(target, f"SELECT * FROM table_changes('{name}', 0)")
+    assert response.status.state == StatementState.FAILED
+    run(target, f"ALTER TABLE {name} SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
+    since = (
+        rows(run(target, f"SELECT max(version) FROM (DESCRIBE HISTORY {name})")) if target.standin is None else [["2"]]
+    )
+    run(target, f"INSERT INTO {name} SELECT 5")
+    text = f"SELECT id, _change_type FROM table_changes('{name}', {since[0][0]})"
+    assert ["5", "insert"] in rows(run(target, text))
+
+
 def test_information_schema_knows_the_tables(target: Target, place: Place) -> None:
     run(target, f"CREATE TABLE {place.table('t')} (id INT, s STRING)")
     text = (

@@ -1,4 +1,4 @@
-"""Lakebase: PostgreSQL behind credentials that expire, looked up as a provisioned instance or as a project's endpoint."""
+"""Lakebase: PostgreSQL behind credentials that expire, found as a provisioned instance or as a project's endpoint."""
 
 import secrets
 import threading

@@ -1,7 +1,8 @@
 """`/Volumes` and `/Workspace` where processes expect them: a mount namespace in which our directories stand there.
 
 Databricks shows volumes and workspace files at these paths. Nothing of this machine is changed: the process sees a root
-of its own that has everything of the real one, and those. Works for root, and for others where user namespaces are allowed.
+of its own that has everything of the real one, and those. It works for root, and for others where user namespaces are
+allowed.
 """
 
 import os

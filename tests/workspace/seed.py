@@ -42,7 +42,7 @@ def seed(ws: "Workspace") -> list[str]:
     ws.genie.answer(
         SPACE,
         "region",
-        sql="SELECT region, sum(amount) AS total FROM orders o JOIN customers c ON o.customer_id = c.id GROUP BY region",
+        sql="SELECT region, sum(amount) AS total FROM orders o JOIN customers c ON o.customer_id = c.id GROUP BY 1",
     )
     ws.objects.make_directories(NOTEBOOK.rsplit("/", 1)[0])
     ws.objects.write(NOTEBOOK, _SOURCE, Notebook("PYTHON"), overwrite=True)

@@ -12,16 +12,9 @@ import grpc
 import pyarrow as pa
 from pyspark.sql.connect import proto
 
+from tests.workspace.spark_error import SparkError
+
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-
-
-class SparkError(Exception):
-    """The engine refused or failed; `kind` is Spark's exception class where the server tells it."""
-
-    def __init__(self, message: str, kind: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.kind = kind
 
 
 class Spark:
@@ -34,7 +27,7 @@ class Spark:
         self._user = proto.UserContext(user_id="")
 
     def sql(self, text: str, arguments: "dict[str, Any] | list[Any] | None" = None, *, tag: str = "") -> pa.Table:
-        """Run a statement. Arguments are Literal messages, by name or by position; a running `tag` can be interrupted."""
+        """Run a statement. Arguments are Literal messages, by name or position; a running `tag` can be interrupted."""
         command = proto.SqlCommand(sql=text)
         if isinstance(arguments, dict):
             for name, value in arguments.items():

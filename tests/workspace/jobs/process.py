@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +88,13 @@ class TaskProcess:
         return Outcome(verdict.get("result"), verdict.get("error"), verdict.get("trace"), logs)
 
     def _end(self) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._lifeline.release()
 
 
 def _environment(ws: "Workspace", run: Run) -> dict[str, str]:
-    """A machine's few variables and the workspace's, with a token of the run's own: nothing of the host's environment."""
+    """A few variables of the machine, the workspace's, a token of the run's own: nothing else of the host's."""
     token = ws.tokens.mint(run.creator, lifetime=24 * HOUR).value
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
     return {
@@ -131,8 +130,7 @@ def _notebook(ws: "Workspace", notebook: dict[str, Any]) -> Path:
         raise NotCovered("notebooks from Git")
     place = ws.objects.place(notebook["notebook_path"])
     if not place.is_file():
-        message = f'Unable to access the notebook "{notebook["notebook_path"]}". Either it does not exist, or …'
-        raise bad_request(message.replace(", or …", ", or the identity lacks permission."), "RESOURCE_DOES_NOT_EXIST")
+        raise bad_request(f"Unable to access the notebook {notebook['notebook_path']}: it does not exist.")
     return Path(place)
 
 

@@ -17,7 +17,7 @@ api = APIRouter(prefix="/api/2.0/workspace", dependencies=SIGNED_IN)
 
 @api.post("/import")
 async def import_(request: Request, ws: Ws) -> dict[str, Any]:
-    """A notebook (SOURCE, JUPYTER), a file (RAW), or whatever it looks like (AUTO). JSON, or a form as `upload` sends it."""
+    """A notebook (SOURCE, JUPYTER), a file (RAW), or as it looks (AUTO): JSON, or a form as `upload` sends it."""
     asked, data = await _content(request)
     path, overwrite = str(required(asked, "path")), str(asked.get("overwrite", False)).lower() == "true"
     notebook, name = _kind(path, data, asked.get("format") or "SOURCE", asked.get("language"))

@@ -4,17 +4,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tests.workspace.sail import Sail
-from tests.workspace.spark import SparkError
-from tests.workspace.sql import affected, lakehouse, metadata
+from tests.workspace.spark_error import SparkError
+from tests.workspace.sql import affected, feed, lakehouse, metadata
 from tests.workspace.sql.namespace import Namespace, complete
-from tests.workspace.sql.parameters import Parameter, literals
+from tests.workspace.sql.parameters import Parameter
 from tests.workspace.sql.problems import problem
 from tests.workspace.sql.types import normal
+
+if TYPE_CHECKING:
+    from tests.workspace.sail import Sail
 
 NOTHING = pa.table({})
 _WRITES = re.compile(r"\s*(insert|update|delete|merge)\b", re.IGNORECASE)
@@ -41,7 +43,7 @@ class Query:
 class SqlEngine:
     """Runs statements. `sail` is asked for on every use, for it starts late and may restart."""
 
-    def __init__(self, sail: Callable[[], Sail], scratch: Path) -> None:
+    def __init__(self, sail: "Callable[[], Sail]", scratch: Path) -> None:
         self._sail = sail
         self.scratch = scratch
 
@@ -75,11 +77,18 @@ class SqlEngine:
         )
 
     def _answer(self, text: str, query: Query, session: Session) -> pa.Table:
-        ready = lakehouse.with_tables(
-            self, complete(text, session.namespace, session.user, self.temporary_views()), session
-        )
+        from tests.workspace.sql.literals import literals
+
+        whole = complete(text, session.namespace, session.user, self.temporary_views())
+        arguments = literals(query.parameters)
+        fed = feed.create(self, whole, session)
+        if fed is None and _WRITES.match(text):
+            fed = feed.change(self, whole, arguments, session)
+        if fed is not None:
+            return fed
         try:
-            table = self._sail().spark.sql(ready, literals(query.parameters), tag=query.tag)
+            ready = lakehouse.with_tables(self, whole, session)
+            table = self._sail().spark.sql(ready, arguments, tag=query.tag)
         except SparkError as error:
             raise problem(error, text) from error
         return normal(_as_databricks(self, text, table, session))

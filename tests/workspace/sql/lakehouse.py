@@ -15,6 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from tests.workspace.sql import metadata
 from tests.workspace.sql.problems import SqlProblem, not_covered
+from tests.workspace.sql.types import normal
 
 if TYPE_CHECKING:
     from tests.workspace.sql.engine import Session, SqlEngine
@@ -22,11 +23,18 @@ if TYPE_CHECKING:
 
 def location(engine: "SqlEngine", name: str, session: "Session") -> str:
     """Where a table's files are."""
-    catalog, schema, table = metadata.full_name(name, session.namespace)
-    for row in engine.rows(f"DESCRIBE TABLE EXTENDED {metadata.quoted(catalog, schema, table)}"):
+    for row in engine.rows(f"DESCRIBE TABLE EXTENDED {metadata.quoted(*metadata.full_name(name, session.namespace))}"):
         if row["col_name"] == "Location":
             return str(row["data_type"])
-    raise SqlProblem("DELTA_MISSING_DELTA_TABLE", f"{catalog}.{schema}.{table} is not a Delta table.", "42P01")
+    raise SqlProblem("DELTA_MISSING_DELTA_TABLE", f"{name} is not a Delta table.", "42P01")
+
+
+def find(engine: "SqlEngine", name: str, session: "Session") -> str | None:
+    """Where a table's files are, or None when there is no such Delta table."""
+    try:
+        return location(engine, name, session)
+    except SqlProblem:
+        return None
 
 
 def delta(engine: "SqlEngine", name: str, session: "Session") -> DeltaTable:
@@ -94,7 +102,7 @@ def with_tables(engine: "SqlEngine", text: str, session: "Session") -> str:
 
 
 def _rows(engine: "SqlEngine", table: exp.Table, session: "Session") -> pa.Table | None:
-    if isinstance(table.this, exp.Anonymous) and table.name.lower() == "table_changes":
+    if isinstance(table.this, exp.Anonymous) and str(table.this.this).lower() == "table_changes":
         return _changes(engine, table.this.expressions, session)
     if table.db.lower() == "information_schema":
         return _information(engine, table.catalog or session.namespace.catalog, table.name.lower())
@@ -110,7 +118,16 @@ def _changes(engine: "SqlEngine", arguments: list[exp.Expression], session: "Ses
         message = f"change data was not recorded for {values[0]}: set delta.enableChangeDataFeed = true"
         raise SqlProblem("DELTA_MISSING_CHANGE_DATA", message, "KD002")
     end = int(values[2]) if len(values) > 2 else None
-    return pa.table(table.load_cdf(starting_version=int(values[1]), ending_version=end).read_all())
+    rows = pa.table(table.load_cdf(starting_version=int(values[1]), ending_version=end).read_all())
+    return _as_spark(rows)
+
+
+def _as_spark(rows: pa.Table) -> pa.Table:
+    """The feed's own columns in Spark's types: a BIGINT version, a TIMESTAMP in UTC."""
+    plain = normal(rows)
+    position = plain.schema.get_field_index("_commit_timestamp")
+    moments = plain.column(position).cast(pa.timestamp("us", "UTC"))
+    return plain.set_column(position, "_commit_timestamp", moments)
 
 
 def _information(engine: "SqlEngine", catalog: str, name: str) -> pa.Table:

@@ -7,7 +7,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from tests.workspace.spark import SparkError
+from tests.workspace.spark_error import SparkError
 
 
 class SqlProblem(Exception):
@@ -64,7 +64,7 @@ def not_covered(what: str) -> SqlProblem:
 
 
 def is_databricks_sql(text: str) -> bool:
-    """Whether Databricks would take the text, as far as sqlglot knows: then a refusal is the engine's, not the user's."""
+    """Whether Databricks would take the text, as far as sqlglot knows: then it is the engine that refuses it."""
     try:
         tree = sqlglot.parse_one(text, read="databricks")
     except SqlglotError:
