@@ -161,6 +161,10 @@ def session_for(sitting: Chat, **more: Any) -> PromptSession[str]:
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 
+    @keys.add("c-c")
+    def _(event: Any) -> None:
+        event.current_buffer.reset()
+
     return PromptSession(
         HTML("<b>› </b>"),
         history=FileHistory(str(home / HISTORY)),
@@ -169,6 +173,7 @@ def session_for(sitting: Chat, **more: Any) -> PromptSession[str]:
         key_bindings=keys,
         bottom_toolbar=sitting.status,
         refresh_interval=0.5,
+        reserve_space_for_menu=4,
         **more,
     )
 

@@ -129,7 +129,9 @@ class LineDisplay(Still):
             self._out.write(result.response_text.rstrip() + "\n")
             self._out.flush()
         if text := ending(result):
-            self._beside(Text(text))
+            self._beside(Text(" ".join(text.split())))
+        if result.status == "fatal_error":
+            return
         for artifact_id in result.artifact_ids:
             self._beside(Text(f"{artifact_id}  {self._locate(artifact_id)}"))
         usage = result.usage if result.usage.calls else self._picture.usage

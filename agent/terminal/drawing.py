@@ -98,7 +98,8 @@ def ended_line(step: Step, now: float) -> Text:
     mark = Text("  ✗ ", style="red") if step.trouble else Text("  ✓ ", style="green")
     line = Text(no_wrap=True, overflow="ellipsis").append_text(mark)
     line.append(name, style="bold").append(f"  {took(step.seconds(now))}", style="dim")
-    line.append("".join(f"  read in {step.total} chunks" for _ in range(step.total > 0)), style="dim")
+    if step.total:
+        line.append(f"  read in {step.total} chunk{'s' * (step.total != 1)}", style="dim")
     line.append(f"  {step.title}")
     if step.trouble:
         kind = "rejected: " if step.rejected else ""
@@ -119,8 +120,7 @@ def ending(result: ConversationResult) -> str:
     """What a person has to know about how the turn ended beyond its answer; empty when all is well."""
     if result.status == "fatal_error":
         return result.fatal_error_msg or "The turn failed."
-    parts = [ENDS.get(result.end, ""), f"Missing: {result.missing}" if result.missing else ""]
-    return " ".join(part for part in parts if part)
+    return ENDS.get(result.end, "")
 
 
 def summary(result: ConversationResult, usage: Usage, seconds: float) -> str:

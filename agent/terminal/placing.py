@@ -20,7 +20,7 @@ class AnyOrder(TyperGroup):
         front, rest = sorted_out(args, flags)
         if rest and rest[0] not in self.commands and rest[0] != "--help":
             check_slip(rest, list(self.commands))
-            rest = [ASK, *([] if "--" in rest else ["--"]), *rest]
+            rest = [ASK, *rest]
         return super().parse_args(ctx, [*front, *rest])
 
 
