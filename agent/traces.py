@@ -143,6 +143,12 @@ def set_up(settings: Settings) -> bool:
         return _made[1]
 
 
+def prepare(settings: Settings) -> None:
+    """Set up in the background, while somebody types: importing MLflow and opening its store takes seconds."""
+    if settings.tracing.enabled:
+        threading.Thread(target=set_up, args=(settings,), name="tracing", daemon=True).start()
+
+
 def made(settings: Settings) -> bool:
     import mlflow
 

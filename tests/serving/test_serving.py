@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import APIError, BadRequestError, OpenAI
+from openai import APIError, APITimeoutError, BadRequestError, OpenAI
 
 from tests.serving.processes import running, scripted_server, stop
 
@@ -124,6 +124,19 @@ def test_the_same_request_id_while_the_turn_runs_waits_for_it_and_gets_its_answe
 
     assert len({response.output[-1].content[0].text for response in both}) == 1
     assert len({tuple(response.custom_outputs["artifact_ids"]) for response in both}) == 1
+
+
+def test_a_request_that_timed_out_at_the_client_is_asked_for_again_by_its_id(client: OpenAI):
+    code = "run: import random, time; time.sleep(2); print('ran', random.random())"
+    with pytest.raises(APITimeoutError):
+        ask(client.with_options(timeout=1), code, thread_id="timed-out", request_id="ask-1")
+
+    again = ask(client, code, thread_id="timed-out", request_id="ask-1")
+
+    assert again.custom_outputs["end"] == "answer"
+    assert again.custom_outputs["delegation_count"] == 1
+    assert len(again.custom_outputs["artifact_ids"]) == 1
+    assert ask(client, "And?", thread_id="timed-out").output_text == "Message 2: And?"
 
 
 def test_who_leaves_while_waiting_for_a_busy_thread_cancels_nobody_elses_turn(client: OpenAI):

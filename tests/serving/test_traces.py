@@ -18,7 +18,7 @@ from agent.agent import ServedAgent
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
 from agent.scripted import ScriptedModel, delegates, fails, says, together
-from agent.traces import flush, run_traced
+from agent.traces import flush, prepare, run_traced
 from graph.errors import ModelUnavailable
 from graph.types import ConversationResult, StageReached, TurnEnded
 from tests.serving.processes import scripted_server
@@ -208,6 +208,15 @@ def test_a_store_that_cannot_be_used_is_no_reason_to_refuse_an_answer(opened: Op
     agent = opened(ScriptedModel(says("hello")), tracing={"uri": f"sqlite:///{tmp_path / 'file' / 'traces.db'}"})
 
     assert traced(agent, "hi").response_text == "hello"
+
+
+def test_a_turn_waits_for_a_store_that_is_being_prepared(opened: Opener, tmp_path: Path):
+    agent = opened(ScriptedModel(says("hello")), home=tmp_path)
+    prepare(agent.settings)
+    traced(agent, "hi", thread_id="prepared")
+
+    assert trace_of("prepared").info.trace_metadata["mlflow.trace.session"] == "prepared"
+    assert (tmp_path / "traces.db").exists()
 
 
 def test_a_process_that_has_tracing_off_is_answered_without_a_word(opened: Opener, caplog: pytest.LogCaptureFixture):
