@@ -28,13 +28,13 @@ lint: .venv/development
 
 .venv/product: requirements.txt
 	$(CREATE)
-	@echo "Installing the locked packages (once; about a minute) ..."
+	@echo "Installing the locked packages, once: a minute with uv, a few with pip ..."
 	$(INSTALL) requirements.txt
 	@touch $@
 
 .venv/development: requirements-dev.txt
 	$(CREATE)
-	@echo "Installing the locked packages and the development tools (once; about a minute) ..."
+	@echo "Installing the locked packages and the development tools, once: a minute with uv, a few with pip ..."
 	$(INSTALL) requirements-dev.txt
 	@touch $@ .venv/product
 
