@@ -62,6 +62,13 @@ class Answering:
                 atexit.register(self.close)
             return self._agent
 
+    def cancel(self, thread_id: str) -> None:
+        """Cancel the thread's running turn; nothing runs in an agent that is not open."""
+        with self._lock:
+            agent = self._agent if self._pid == os.getpid() else None
+        if agent is not None:
+            agent.cancel(thread_id)
+
     def close(self) -> None:
         """Cancel what runs and let go of everything; the next request opens it again."""
         with self._lock:

@@ -102,7 +102,7 @@ async def events_of(
     def interrupt() -> None:
         """Before the first event the turn waits for its thread, which belongs to somebody else's turn."""
         if thread_id:
-            served.opened().cancel(thread_id)
+            served.cancel(thread_id)
 
     async with aclosing(Bridge(served.predict_stream(request), interrupt).read()) as events:
         async for event in events:
@@ -115,9 +115,9 @@ async def response_of(served: ServedAgent, request: ResponsesAgentRequest) -> Re
     from mlflow.types.responses import ResponsesAgentResponse
 
     async with aclosing(events_of(served, request)) as events:
-        told = [event async for event in events]
-    response: Any = told[-1]
-    return ResponsesAgentResponse(**response.response)
+        seen = [event async for event in events]
+    last: Any = seen[-1]
+    return ResponsesAgentResponse(**last.response)
 
 
 def validator() -> ResponsesAgentValidator:
