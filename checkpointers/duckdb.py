@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ormsgpack
-import portalocker
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from checkpointers.errors import NewerSchema, NotADatabase, StoreError, StoreFull, StoreLocked, StoreReadOnly
 from checkpointers.journal import Journal
-from checkpointers.lease import me
+from checkpointers.lease import locked, me
 from checkpointers.processes import holders
 from checkpointers.records import (
     Batch,
@@ -182,12 +181,10 @@ class DuckDBStore:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreReadOnly(self.name, error.strerror or str(error)) from error
-        try:
-            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-        except portalocker.exceptions.LockException:
+        if not locked(file):
             holder = os.pread(file, 4096, 0)
             os.close(file)
-            raise StoreLocked(self.name, _described(holder), _ONE_PROCESS) from None
+            raise StoreLocked(self.name, _described(holder), _ONE_PROCESS)
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(me()).encode(), 0)
         return file

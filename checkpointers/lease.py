@@ -7,6 +7,7 @@ starts), and once the lease was given back, or another run holds a newer one, th
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -20,8 +21,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, Protocol
-
-import portalocker
 
 from checkpointers.errors import LeaseLost, ThreadBusy
 
@@ -97,12 +96,7 @@ class FileLocks:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(thread_id)
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-        except portalocker.exceptions.LockException:
-            os.close(file)
-            return None
-        if not _still_there(file, path):
+        if not locked(file) or not _still_there(file, path):
             os.close(file)
             return None
         os.ftruncate(file, 0)
@@ -130,6 +124,15 @@ class FileHold:
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
         os.close(self._file)
+
+
+def locked(file: int) -> bool:
+    """Lock an open file for this process until it is closed; the system unlocks it when the process dies."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _still_there(file: int, path: Path) -> bool:

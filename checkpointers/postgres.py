@@ -22,7 +22,7 @@ from langgraph.checkpoint.serde.types import INTERRUPT, TASKS, _DeltaSnapshot
 
 from checkpointers import lease as leases
 from checkpointers import retention
-from checkpointers.encoding import Raw, RawList, is_packed_list, split_list, typed, untyped
+from checkpointers.encoding import Raw, RawList, Undecodable, is_packed_list, split_list, typed, untyped
 from checkpointers.errors import (
     CorruptRow,
     LeaseLost,
@@ -188,7 +188,8 @@ class PostgresSaver(Saver):
             graph = builder.compile(checkpointer=saver)
 
     Tables are made when it is opened. `schema` is made too, and used for all tables. `segments` stores long lists
-    once instead of at each step; the official saver can't read such threads.
+    once instead of at each step; the official saver can't read such threads. With a key, values and writes are
+    encrypted as the official saver's `EncryptedSerializer` does it; ids, numbers and metadata stay readable.
     """
 
     def __init__(
@@ -212,7 +213,7 @@ class PostgresSaver(Saver):
         self._segmented = segments
         self._schema = schema
         self._puts = 0
-        self._pool = self._opened(conninfo, connection_class, pool_size, timeout)
+        self._pool = self._pool_of(conninfo, connection_class, pool_size, timeout)
         self._locks = AdvisoryLocks(self, conninfo, connection_class)
         try:
             self.setup()
@@ -227,7 +228,7 @@ class PostgresSaver(Saver):
         with cls(conn_string, **options) as saver:
             yield saver
 
-    def _opened(self, conninfo: str, kind: type[Connection[Any]] | None, size: int, timeout: float) -> Any:
+    def _pool_of(self, conninfo: str, kind: type[Connection[Any]] | None, size: int, timeout: float) -> Any:
         from psycopg import Connection, OperationalError
         from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -372,7 +373,7 @@ class PostgresSaver(Saver):
         for channel, value in checkpoint["channel_values"].items():
             if isinstance(value, _DeltaSnapshot):
                 inline[channel] = True  # what the official saver leaves for its readers
-            elif _inlinable(value):
+            elif _inlinable(value) and not (self._codec.cipher and isinstance(value, str)):
                 inline[channel] = value
                 continue
             if channel not in new:
@@ -491,14 +492,20 @@ class PostgresSaver(Saver):
             {**head, "channel_values": values},  # type: ignore[typeddict-item]
             metadata,
             tuple_config(place, parent) if parent else None,
-            [(w[1].decode(), w[3].decode(), self._codec.serde.loads_typed((w[4].decode(), w[5]))) for w in pending],
+            [
+                (w[1].decode(), w[3].decode(), self._codec.plain.loads_typed(self._decrypted(w[4].decode(), w[5])))
+                for w in pending
+            ],
         )
 
     def _value(self, reader: Reader, channel: str, kind: str, blob: bytes) -> Any:
         if kind != _SEGMENTS:
-            return self._codec.serde.loads_typed((kind, blob))
+            return self._opened(kind, blob)
         runs = tuple(Run(*run) for run in ormsgpack.unpackb(self._codec.open(blob)))
         return self._codec.joined(reader.elements(channel, runs))
+
+    def _opened(self, kind: str, data: bytes) -> Any:
+        return self._codec.plain.loads_typed(self._decrypted(kind, data))
 
     def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
         rows = self._rows(
@@ -647,7 +654,7 @@ class PostgresSaver(Saver):
         if not cipher:
             return kind, data
         if self._codec.cipher is None:
-            raise StoreError(f"{self.name}: the thread is encrypted, and no key was given")
+            raise Undecodable("it is encrypted and no key was given")
         return plain, self._codec.cipher.decrypt(cipher, data)
 
     def _adopted(self, checkpoint: dict[str, Any]) -> dict[str, Any]:

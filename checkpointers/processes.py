@@ -27,4 +27,4 @@ def _described(pid: int) -> str:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         command = ""
-    return f"process {pid}" + (f" ({command[:80]})" if command else "")
+    return f"process {pid}" + (f" ({' '.join(command.split())[:80]})" if command else "")

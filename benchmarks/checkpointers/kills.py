@@ -26,9 +26,14 @@ Opener = Callable[[], Any]
 _PRELOADED = ("duckdb", "psycopg_pool", "checkpointers.duckdb", "checkpointers.sqlite", "checkpointers.postgres")
 
 
-def kills(folder: Path, rounds: int, kinds: tuple[str, ...]) -> None:
+def preload() -> None:
+    """Before the first fork, so that no child spends its short life importing."""
     for module in _PRELOADED:
         import_module(module)
+
+
+def kills(folder: Path, rounds: int, kinds: tuple[str, ...]) -> None:
+    preload()
     rows = []
     with Postgres() as postgres:
         for kind in kinds:
