@@ -58,3 +58,23 @@ def test_the_files_are_real_delta_tables(ws: Workspace, target: Target, place: P
     target.spark().range(3).write.saveAsTable(place.table("t"))
     location = target.client().tables.get(place.table("t")).storage_location
     assert DeltaTable(location).to_pyarrow_table().num_rows == 3
+
+
+def test_what_sail_lacks_comes_from_the_delta_log(target: Target, place: Place) -> None:
+    spark, name = target.spark(), place.table("t")
+    spark.sql(f"CREATE TABLE {name} (id INT, s STRING) TBLPROPERTIES (delta.enableChangeDataFeed = true)")
+    spark.sql(f"INSERT INTO {name} VALUES (1, 'a'), (2, 'b')")
+    spark.sql(f"DELETE FROM {name} WHERE id = 1")
+    changes = spark.sql(f"SELECT id, _change_type FROM table_changes('{name}', 0) ORDER BY _commit_version, id")
+    assert [tuple(row) for row in changes.collect()] == [(1, "insert"), (2, "insert"), (1, "delete")]
+    history = spark.sql(f"DESCRIBE HISTORY {name}").select("version", "operation").collect()
+    assert [row.version for row in history] == [2, 1, 0]
+    tables = spark.sql(
+        f"SELECT table_name FROM {place.catalog}.information_schema.tables WHERE table_schema = '{place.schema}'"
+    )
+    assert [row.table_name for row in tables.collect()] == ["t"]
+
+
+def test_a_special_statement_fails_as_sparks(target: Target) -> None:
+    with pytest.raises(AnalysisException, match="TABLE_OR_VIEW_NOT_FOUND"):
+        target.spark().sql("DESCRIBE HISTORY main.default.nowhere_at_all")

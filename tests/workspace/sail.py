@@ -63,11 +63,6 @@ class Sail:
         self.spark = Spark(self.port, SESSION)
         self.spark.configure({**SETTINGS, "spark.sql.warehouse.dir": str(self.tables)})
 
-    @property
-    def url(self) -> str:
-        """What databricks-connect is pointed at (`SPARK_REMOTE`)."""
-        return f"sc://127.0.0.1:{self.port}/;session_id={SESSION}"
-
     def stop(self) -> None:
         """End the process."""
         self.spark.close()

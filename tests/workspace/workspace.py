@@ -34,6 +34,7 @@ from tests.workspace.volumes import Volumes
 from tests.workspace.warehouses import Warehouses
 
 if TYPE_CHECKING:
+    from tests.workspace.connect import Connect
     from tests.workspace.sail import Sail
     from tests.workspace.sql.engine import SqlEngine
     from tests.workspace.sql.statement import Statements
@@ -50,6 +51,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.directory = Path(tempfile.mkdtemp(prefix="workspace-"))
         self._lock = threading.RLock()
         self._sail: Sail | None = None
+        self._connect: Connect | None = None
         self._engine: SqlEngine | None = None
         self._statements: Statements | None = None
         self.faults = Faults()
@@ -104,7 +106,13 @@ class Workspace(AbstractContextManager["Workspace"]):
     @property
     def spark_url(self) -> str:
         """Where databricks-connect connects (starts the engine)."""
-        return self.sail.url
+        from tests.workspace.connect import Connect
+        from tests.workspace.sail import SESSION
+
+        with self._lock:
+            if self._connect is None:
+                self._connect = Connect(self.sail.port, self.engine)
+        return f"sc://127.0.0.1:{self._connect.port}/;session_id={SESSION}"
 
     @property
     def engine(self) -> "SqlEngine":
@@ -158,6 +166,8 @@ class Workspace(AbstractContextManager["Workspace"]):
             self._statements.cancel_all()
         self._server.stop()
         self.lakebase.stop()
+        if self._connect:
+            self._connect.stop()
         if self._sail:
             self._sail.stop()
         shutil.rmtree(self.directory, ignore_errors=True)

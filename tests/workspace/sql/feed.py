@@ -79,6 +79,15 @@ def change(engine: "SqlEngine", text: str, arguments: Any, session: "Session") -
     return _counts(num_affected_rows=delta.update(updates=updates, predicate=predicate)["num_updated_rows"])
 
 
+def changes(engine: "SqlEngine", text: str, session: "Session") -> bool:
+    """Whether a statement is a change of a table with a feed."""
+    if not re.match(r"\s*(insert|update|delete|merge)\b", text, re.IGNORECASE):
+        return False
+    tree = _parse(text)
+    target = tree.find(exp.Table) if tree else None
+    return target is not None and has_feed(engine, target, session)
+
+
 def has_feed(engine: "SqlEngine", table: exp.Table, session: "Session") -> bool:
     """Whether a table records its changes."""
     place = lakehouse.find(engine, _name(table), session)

@@ -1,0 +1,142 @@
+"""Spark Connect as databricks-connect meets it: Sail, with the SQL of a warehouse.
+
+A gRPC server that passes every message on to Sail as it is, but for one: a SQL text that the warehouse would treat
+specially (DESCRIBE HISTORY, `table_changes`, `information_schema`, a change of a table with a change data feed) is
+answered by the SQL engine, as a local relation.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pyarrow as pa
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from pyspark.sql.connect import proto
+
+from tests.workspace.sql import feed
+from tests.workspace.sql.engine import Query, Session, SqlEngine
+from tests.workspace.sql.problems import SqlProblem
+
+SERVICE = "/spark.connect.SparkConnectService/"
+EXECUTE = f"{SERVICE}ExecutePlan"
+_STREAMED_ANSWERS = (EXECUTE, f"{SERVICE}ReattachExecute")
+_STREAMED_REQUESTS = (f"{SERVICE}AddArtifacts",)
+_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_SPECIAL = re.compile(
+    r"\s*desc(?:ribe)?\s+(?:history|detail)\b|.*\b(?:table_changes|information_schema|enableChangeDataFeed)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Connect:
+    """The server, on a free port of loopback."""
+
+    def __init__(self, sail_port: int, engine: SqlEngine) -> None:
+        self._engine = engine
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{sail_port}", options=_NO_LIMIT)
+        self._server = grpc.server(ThreadPoolExecutor(64), options=_NO_LIMIT)
+        self._server.add_generic_rpc_handlers((_Handler(self._handler),))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    def stop(self) -> None:
+        """Close."""
+        self._server.stop(0.2).wait(2)
+        self._channel.close()
+
+    def _handler(self, method: str) -> grpc.RpcMethodHandler:
+        if method in _STREAMED_REQUESTS:
+            return grpc.stream_unary_rpc_method_handler(self._passed(method, self._channel.stream_unary(method)))
+        if method in _STREAMED_ANSWERS:
+            streamed = self._streamed(method)
+            return grpc.unary_stream_rpc_method_handler(self._execute(streamed) if method == EXECUTE else streamed)
+        return grpc.unary_unary_rpc_method_handler(self._passed(method, self._channel.unary_unary(method)))
+
+    def _passed(self, method: str, call: Any) -> Callable[[Any, grpc.ServicerContext], bytes]:
+        def act(request: Any, context: grpc.ServicerContext) -> bytes:
+            try:
+                return bytes(call(request))
+            except grpc.RpcError as error:
+                _fail(context, error)
+                raise AssertionError from error
+
+        return act
+
+    def _streamed(self, method: str) -> Callable[[bytes, grpc.ServicerContext], Iterator[bytes]]:
+        call = self._channel.unary_stream(method)
+
+        def act(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            running = call(request)
+            context.add_callback(running.cancel)
+            try:
+                yield from running
+            except grpc.RpcError as error:
+                _fail(context, error)
+
+        return act
+
+    def _execute(self, passed: Any) -> Callable[[bytes, grpc.ServicerContext], Iterator[bytes]]:
+        def act(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            request = proto.ExecutePlanRequest.FromString(data)
+            text = _text(request.plan.command.sql_command)
+            if text and (_SPECIAL.match(text) or feed.changes(self._engine, text, Session())):
+                yield from self._answer(request, text, context)
+            else:
+                yield from passed(data, context)
+
+        return act
+
+    def _answer(self, request: Any, text: str, context: grpc.ServicerContext) -> Iterator[bytes]:
+        """The rows of a special statement."""
+        try:
+            table = self._engine.run(Query(text), Session())
+        except SqlProblem as problem:
+            context.abort_with_status(rpc_status.to_status(_status(problem)))
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        relation = proto.Relation(local_relation=proto.LocalRelation(data=sink.getvalue()))
+        about = {"session_id": request.session_id, "operation_id": request.operation_id}
+        result = proto.ExecutePlanResponse.SqlCommandResult(relation=relation)
+        yield proto.ExecutePlanResponse(**about, sql_command_result=result).SerializeToString()
+        done = proto.ExecutePlanResponse.ResultComplete()
+        yield proto.ExecutePlanResponse(**about, result_complete=done).SerializeToString()
+
+
+class _Handler(grpc.GenericRpcHandler):
+    def __init__(self, find: Callable[[str], grpc.RpcMethodHandler]) -> None:
+        self._find = find
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a method of the service."""
+        method = handler_call_details.method
+        return self._find(method) if method.startswith(SERVICE) else None
+
+
+def _text(command: Any) -> str:
+    """The SQL of a command without arguments; those with arguments are left to Sail."""
+    sql = command.input.sql if command.HasField("input") else command
+    if sql.args or sql.pos_args or sql.named_arguments or sql.pos_arguments:
+        return ""
+    return str(sql.query if command.HasField("input") else sql.sql)
+
+
+def _status(problem: SqlProblem) -> Any:
+    """A problem as Spark's AnalysisException."""
+    kind = "org.apache.spark.sql.AnalysisException"
+    about = {"errorClass": problem.error_class, "sqlState": problem.state, "classes": json.dumps([kind])}
+    info = error_details_pb2.ErrorInfo(reason=kind, domain="org.apache.spark", metadata=about)
+    status = status_pb2.Status(code=code_pb2.INTERNAL, message=str(problem))
+    status.details.add().Pack(info)
+    return status
+
+
+def _fail(context: grpc.ServicerContext, error: Any) -> None:
+    """Pass an error on with its details, from which the client makes Spark's exceptions."""
+    context.set_trailing_metadata(error.trailing_metadata() or ())
+    context.abort(error.code(), error.details())
