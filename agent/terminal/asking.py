@@ -24,10 +24,13 @@ def ask_once(options: Options, words: str) -> int:
     if not question.strip():
         raise InvalidRequest('There is no question: python main.py "How many vendors are there?"')
     settings = load(options).settings
+    from agent.composition import prepared
     from agent.core import Request, open_agent
+    from agent.terminal.logfile import log_to
     from agent.terminal.threads import found
     from agent.terminal.turn import follow
 
+    log_to(prepared(settings.home))
     with open_agent(settings, secrets=os.environ.get) as agent:
         thread_id = found(agent.saver, options.thread) if options.thread else None
         result = follow(agent, Request(question, thread_id), display_for(options, agent))

@@ -18,6 +18,8 @@ from prompt_toolkit.key_binding import KeyBindings
 from rich.console import Console
 from rich.text import Text
 
+from agent.composition import prepared
+from agent.terminal.logfile import log_to
 from agent.terminal.options import Options, load
 from graph.errors import AgentError, InvalidRequest
 from graph.types import Usage
@@ -105,6 +107,7 @@ def chat(options: Options) -> int:
     if not sys.stdout.isatty() or options.json or options.json_events:
         raise InvalidRequest('A chat needs a terminal; give a question: python main.py "How many vendors are there?"')
     loaded = load(options)
+    log_to(prepared(loaded.settings.home))
     console = Console(highlight=False)
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as worker:
         sitting = Chat(loaded, worker.submit(opened, loaded), console)
@@ -150,11 +153,6 @@ def converse(sitting: Chat, session: PromptSession[str]) -> None:
 
 def session_for(sitting: Chat, **more: Any) -> PromptSession[str]:
     """The line to type in: with history, several lines by pasting or Alt-Enter, commands completed."""
-    home = sitting.loaded.settings.home
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise InvalidRequest(f"The home folder {home} can't be made ({error.strerror}); set home.") from error
     keys = KeyBindings()
 
     @keys.add("escape", "enter")
@@ -167,7 +165,7 @@ def session_for(sitting: Chat, **more: Any) -> PromptSession[str]:
 
     return PromptSession(
         HTML("<b>› </b>"),
-        history=FileHistory(str(home / HISTORY)),
+        history=FileHistory(str(sitting.loaded.settings.home / HISTORY)),
         completer=Commands(),
         complete_while_typing=True,
         key_bindings=keys,

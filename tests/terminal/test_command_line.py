@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -10,11 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from agent.terminal.command_line import main
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "How many vendors are there per silo?"
@@ -39,6 +44,23 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     (line,) = done.stderr.splitlines()
     assert "Traceback" not in line
     return line
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """The same without a process of its own, which takes seconds: for what asks no model."""
+
+    def run_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        code = main(["--env-file", os.devnull, *arguments])
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, captured.out, captured.err)
+
+    for name in os.environ:
+        if name.startswith(("RLM_", "ADK_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    return run_here
 
 
 @pytest.fixture(scope="module")
@@ -93,56 +115,58 @@ def test_json_is_one_object_and_json_events_end_with_it(asked: tuple[Path, str])
     assert (Path(found["artifacts"][0]["folder"]) / "notebook.ipynb").exists()
     lines = [json.loads(line) for line in run(asked[0], "--json-events", QUESTION).stdout.splitlines()]
     assert lines[0]["event"] == "turn_started"
-    assert [line["stage"] for line in lines if line["event"] == "stage_reached"][0] == "delegated"
+    assert next(line["stage"] for line in lines if line["event"] == "stage_reached") == "delegated"
     assert lines[-1]["event"] == "turn_ended"
     assert set(found) < set(lines[-1])
 
 
-def test_a_thread_goes_on_by_the_start_of_its_id_and_its_turns_are_listed_and_shown(asked: tuple[Path, str]) -> None:
+def test_a_thread_goes_on_by_the_start_of_its_id_and_its_turns_are_told(
+    asked: tuple[Path, str], here: Callable[..., Any]
+) -> None:
     folder, _ = asked
     thread_id = json.loads(run(folder, QUESTION, "--json").stdout)["thread_id"]
     again = run(folder, "--thread", thread_id[:13], "How many invoices are there per silo?", "--json")
     assert json.loads(again.stdout)["thread_id"] == thread_id
-    rows = {row["thread"]: row for row in json.loads(run(folder, "threads", "list", "--json").stdout)}
+    rows = {row["thread"]: row for row in json.loads(here(folder, "threads", "list", "--json").stdout)}
     assert (rows[thread_id]["turns"], rows[thread_id]["first question"]) == (2, QUESTION)
-    shown = run(folder, "threads", "show", thread_id).stdout
+    shown = here(folder, "threads", "show", thread_id).stdout
     assert f"1  {QUESTION}" in shown
     assert "2  How many invoices" in shown
-    shown = run(folder, "threads", "show", thread_id, "--json").stdout
+    shown = here(folder, "threads", "show", thread_id, "--json").stdout
     assert [row["turn"] for row in json.loads(shown)] == [1, 2]
 
 
-def test_a_thread_is_copied_rewound_moved_pruned_and_deleted(asked: tuple[Path, str]) -> None:
+def test_a_thread_is_copied_rewound_moved_pruned_and_deleted(asked: tuple[Path, str], here: Callable[..., Any]) -> None:
     folder, thread_id = asked
-    copy = run(folder, "threads", "fork", thread_id, "my-copy")
+    copy = here(folder, "threads", "fork", thread_id, "my-copy")
     assert copy.stdout.strip() == "my-copy"
     run(folder, "--thread", "my-copy", "How many invoices are there per silo?")
-    assert run(folder, "threads", "rewind", "my-copy", "1").returncode == 0
-    assert len(json.loads(run(folder, "threads", "show", "my-copy", "--json").stdout)) == 1
+    assert here(folder, "threads", "rewind", "my-copy", "1").returncode == 0
+    assert len(json.loads(here(folder, "threads", "show", "my-copy", "--json").stdout)) == 1
     after = run(folder, "--thread", "my-copy", "--json", "How many invoices are there per silo?")
     assert json.loads(after.stdout)["end"] == "answer"
-    assert len(json.loads(run(folder, "threads", "show", "my-copy", "--json").stdout)) == 2
-    assert "can't go back to turn 9" in refused(run(folder, "threads", "rewind", "my-copy", "9"))
-    assert run(folder, "threads", "export", "my-copy", "copy.thread").returncode == 0
-    assert "Nothing was deleted" in refused(run(folder, "threads", "delete", "my-copy"))
-    assert run(folder, "threads", "delete", "my-copy", "--yes").returncode == 0
-    assert "There is no thread my-copy" in refused(run(folder, "threads", "show", "my-copy"))
-    assert run(folder, "threads", "import", "copy.thread").stdout.strip() == "my-copy"
-    assert "exists" in refused(run(folder, "threads", "import", "copy.thread"))
-    assert run(folder, "threads", "prune", "my-copy").returncode == 0
-    assert len(json.loads(run(folder, "threads", "show", "my-copy", "--json").stdout)) == 2
-    assert run(folder, "threads", "vacuum").returncode == 0
-    assert "my-copy" in run(folder, "threads", "sizes").stdout
+    assert len(json.loads(here(folder, "threads", "show", "my-copy", "--json").stdout)) == 2
+    assert "can't go back to turn 9" in refused(here(folder, "threads", "rewind", "my-copy", "9"))
+    assert here(folder, "threads", "export", "my-copy", "copy.thread").returncode == 0
+    assert "Nothing was deleted" in refused(here(folder, "threads", "delete", "my-copy"))
+    assert here(folder, "threads", "delete", "my-copy", "--yes").returncode == 0
+    assert "There is no thread my-copy" in refused(here(folder, "threads", "show", "my-copy"))
+    assert here(folder, "threads", "import", "copy.thread").stdout.strip() == "my-copy"
+    assert "exists" in refused(here(folder, "threads", "import", "copy.thread"))
+    assert here(folder, "threads", "prune", "my-copy").returncode == 0
+    assert len(json.loads(here(folder, "threads", "show", "my-copy", "--json").stdout)) == 2
+    assert here(folder, "threads", "vacuum").returncode == 0
+    assert "my-copy" in here(folder, "threads", "sizes").stdout
 
 
-def test_artifacts_are_listed_shown_and_found_by_the_start_of_their_id(asked: tuple[Path, str]) -> None:
+def test_artifacts_are_found_by_the_start_of_their_id(asked: tuple[Path, str], here: Callable[..., Any]) -> None:
     folder, thread_id = asked
-    (row,) = json.loads(run(folder, "artifacts", "list", "--thread", thread_id, "--json").stdout)
+    (row,) = json.loads(here(folder, "artifacts", "list", "--thread", thread_id, "--json").stdout)
     assert (row["status"], row["thread"]) == ("success", thread_id)
-    shown = run(folder, "artifacts", "show", row["artifact"][4:11]).stdout
+    shown = here(folder, "artifacts", "show", row["artifact"][4:11]).stdout
     assert "execute_sql" in shown
     assert "north" in shown
-    path = run(folder, "artifacts", "open", row["artifact"]).stdout.strip()
+    path = here(folder, "artifacts", "open", row["artifact"]).stdout.strip()
     assert Path(path).name == "notebook.ipynb"
     assert Path(path).exists()
 
@@ -175,7 +199,7 @@ BAD = [
     (["--thread"], "requires an argument"),
     (["thread", "list"], "There is no command 'thread'; did you mean threads?"),
     (["threads", "lst"], "No such command 'lst'"),
-    (["threads", "rewind", "x", "none"], "none"),
+    (["threads", "rewind", "x", "none"], "turns"),
     (["threads", "cancel", "nobody"], "There is no thread nobody"),
     (["threads", "import", "none.thread"], "none.thread"),
     (["threads", "import", "bad.yaml"], "bad.yaml"),
@@ -186,9 +210,17 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=lambda value: str(value)[:40])
-def test_bad_input_gets_one_line_that_says_what_to_change(arguments: list[str], says: str, tmp_path: Path) -> None:
+def test_bad_input_gets_one_line_that_says_what_to_change(
+    arguments: list[str], says: str, tmp_path: Path, here: Callable[..., Any]
+) -> None:
     (tmp_path / "bad.yaml").write_text("limits:\n  max_iteration: 3\n", encoding="utf-8")
     (tmp_path / "broken.csv").write_bytes(b"\x00\x01\xff\xfe,\n")
+    assert says in refused(here(tmp_path, *arguments))
+
+
+@pytest.mark.parametrize(("arguments", "says"), [BAD[2], BAD[6], BAD[9], BAD[10]], ids=lambda value: str(value)[:40])
+def test_it_is_the_same_in_a_process_of_its_own(arguments: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("limits:\n  max_iteration: 3\n", encoding="utf-8")
     assert says in refused(run(tmp_path, *arguments))
 
 
@@ -196,22 +228,32 @@ def test_a_bad_variable_is_named(tmp_path: Path) -> None:
     assert "did you mean RLM_LIMITS__MAX_ITERATIONS?" in refused(run(tmp_path, "config", RLM_LIMITS__MAX_ITERATION="3"))
 
 
-class Silence(BaseHTTPRequestHandler):
-    """A model's server that takes the question and never answers."""
+class Endless(BaseHTTPRequestHandler):
+    """A model's server that goes on saying a word, five times a second."""
 
     asked = threading.Event()
 
     def do_POST(self) -> None:
-        Silence.asked.set()
-        time.sleep(30)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        word = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        choice = {"index": 0, "delta": {"role": "assistant", "content": "word "}, "finish_reason": None}
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(f"data: {json.dumps({**word, 'choices': [choice]})}\n\n".encode())
+                self.wfile.flush()
+                Endless.asked.set()
+                time.sleep(0.2)
 
     def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
-def silent_model() -> Iterator[str]:
-    Silence.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Silence)
+def endless_model() -> Iterator[str]:
+    Endless.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
     server.daemon_threads, server.block_on_close = True, False
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
@@ -227,13 +269,13 @@ def test_a_model_that_can_not_be_reached_is_named_with_the_setting_to_change(tmp
     assert "base_model.base_url" in done.stderr
 
 
-def test_ctrl_c_cancels_the_turn_says_so_and_exits_with_130(tmp_path: Path, silent_model: str) -> None:
-    arguments = ["--set", f"base_model.base_url={silent_model}", "--model", "m", QUESTION]
+def test_ctrl_c_cancels_the_turn_says_so_and_exits_with_130(tmp_path: Path, endless_model: str) -> None:
+    arguments = ["--set", f"base_model.base_url={endless_model}", "--model", "m", QUESTION]
     with subprocess.Popen(
         command(*arguments), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     ) as process:  # fmt: skip
-        assert Silence.asked.wait(60)
+        assert Endless.asked.wait(60)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -241,14 +283,14 @@ def test_ctrl_c_cancels_the_turn_says_so_and_exits_with_130(tmp_path: Path, sile
     assert "Traceback" not in errors
 
 
-def test_threads_cancel_reaches_a_turn_of_another_process(tmp_path: Path, silent_model: str) -> None:
-    arguments = ["--json-events", "--set", f"base_model.base_url={silent_model}", "--model", "m", QUESTION]
+def test_threads_cancel_reaches_a_turn_of_another_process(tmp_path: Path, endless_model: str) -> None:
+    arguments = ["--json-events", "--set", f"base_model.base_url={endless_model}", "--model", "m", QUESTION]
     with subprocess.Popen(
         command(*arguments), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         thread_id = json.loads(process.stdout.readline())["thread_id"]
-        assert Silence.asked.wait(60)
+        assert Endless.asked.wait(60)
         deadline = time.monotonic() + 20
         while run(tmp_path, "threads", "cancel", thread_id).returncode != 0 and time.monotonic() < deadline:
             time.sleep(0.2)
