@@ -1,5 +1,6 @@
 """Unity Catalog, secrets and identity, with databricks-sdk."""
 
+import json
 import time
 
 import pytest
@@ -46,6 +47,7 @@ def test_tables_have_columns_types_and_comments(target: Target, place: Place) ->
         ("at", ColumnTypeName.TIMESTAMP, True),
     ]
     assert (table.columns[0].comment, table.columns[1].type_text) == ("the key", "decimal(10,2)")
+    assert json.loads(table.columns[0].type_json)["type"] == "long"
     assert [known.name for known in client.tables.list(place.catalog, place.schema)] == ["orders"]
     assert client.tables.exists(name).table_exists
     client.tables.delete(name)

@@ -70,8 +70,10 @@ def test_killed_it_leaves_no_process_behind() -> None:
         workspace.database.get_database_instance("stand-in")
         children = psutil.Process(process.pid).children(recursive=True)
         assert any("postgres" in " ".join(child.cmdline()) for child in children)
+        directory = Path(environment(lines)["DATABRICKS_CONFIG_FILE"]).parent
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: not any(alive(child) for child in children))
+        until(lambda: not directory.exists())
 
 
 def until(done: Callable[[], bool], seconds: float = 20) -> None:

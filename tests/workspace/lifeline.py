@@ -8,7 +8,7 @@ from pathlib import Path
 _WATCH = """
 trap '' INT TERM HUP
 read -r word && exit 0
-kill -s "$1" -- "$2" 2>/dev/null
+[ -z "$2" ] || kill -s "$1" -- "$2" 2>/dev/null
 [ -z "$3" ] || { sleep 0.2; rm -rf -- "$3"; sleep 0.5; rm -rf -- "$3"; }
 """
 
@@ -16,8 +16,8 @@ kill -s "$1" -- "$2" 2>/dev/null
 class Lifeline:
     """Sends `signal` to `target` (a process id, or minus a group's id) and removes `directory` if we die first."""
 
-    def __init__(self, target: int, *, signal: str = "KILL", directory: Path | None = None) -> None:
-        command = ["/bin/sh", "-c", _WATCH, "lifeline", signal, str(target), str(directory or "")]
+    def __init__(self, target: int | None = None, *, signal: str = "KILL", directory: Path | None = None) -> None:
+        command = ["/bin/sh", "-c", _WATCH, "lifeline", signal, str(target or ""), str(directory or "")]
         self._shell = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -24,6 +24,7 @@ from tests.workspace.genie import Genie
 from tests.workspace.jobs.store import Jobs
 from tests.workspace.journal import Journal
 from tests.workspace.lakebase import Lakebase
+from tests.workspace.lifeline import Lifeline
 from tests.workspace.objects import Objects
 from tests.workspace.routes import attach
 from tests.workspace.secrets import Secrets
@@ -49,6 +50,7 @@ class Workspace(AbstractContextManager["Workspace"]):
     def __init__(self, *, catalogs: tuple[str, ...] = ("main", "samples"), port: int = 0) -> None:
         started = time.perf_counter()
         self.directory = Path(tempfile.mkdtemp(prefix="workspace-"))
+        self._lifeline = Lifeline(directory=self.directory)
         self._lock = threading.RLock()
         self._sail: Sail | None = None
         self._connect: Connect | None = None
@@ -171,6 +173,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         if self._sail:
             self._sail.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+        self._lifeline.release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,12 +4,13 @@ import json
 import time
 from typing import Any
 
+from deltalake import Schema
 from fastapi import APIRouter, Request
 
 from tests.workspace.catalog import Note
 from tests.workspace.errors import already_exists, not_found
 from tests.workspace.routes.request import SIGNED_IN, Body, Ws, only, required
-from tests.workspace.sql.types import column_type
+from tests.workspace.sql.types import column_type, normal
 
 api = APIRouter(prefix="/api/2.1/unity-catalog", dependencies=SIGNED_IN)
 METASTORE = "00000000-0000-4000-8000-00000000000a"
@@ -215,16 +216,17 @@ def _table(ws: Any, catalog: str, schema: str, name: str) -> dict[str, Any]:
 
 def _columns(ws: Any, name: str) -> list[dict[str, Any]]:
     comments = {row["name"]: row["description"] for row in ws.engine.rows(f"SHOW COLUMNS IN {name}")}
+    schema = normal(ws.engine.spark(f"SELECT * FROM {name} LIMIT 0")).schema
+    in_spark = {field["name"]: field for field in json.loads(Schema.from_arrow(schema).to_json())["fields"]}
     described = []
-    for position, field in enumerate(ws.engine.spark(f"SELECT * FROM {name} LIMIT 0").schema):
+    for position, field in enumerate(schema):
         kind = column_type(field.type)
         text = kind.text.lower()
-        spark = {"name": field.name, "type": text, "nullable": field.nullable, "metadata": {}}
         column: dict[str, Any] = {
             "name": field.name,
             "type_name": kind.name if kind.text != "TIMESTAMP_NTZ" else "TIMESTAMP_NTZ",
             "type_text": text,
-            "type_json": json.dumps(spark),
+            "type_json": json.dumps(in_spark[field.name]),
             "position": position,
             "nullable": field.nullable,
         }
