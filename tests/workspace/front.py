@@ -183,7 +183,7 @@ class Front:
 
 
 async def _read(receive: Receive) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

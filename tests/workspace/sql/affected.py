@@ -40,7 +40,7 @@ def rows(engine: "SqlEngine", text: str, written: int, session: "Session") -> pa
     return _table(num_affected_rows=written, num_inserted_rows=written)
 
 
-def _parse(text: str) -> exp.Expression | None:
+def _parse(text: str) -> Any:
     try:
         return sqlglot.parse_one(text, read="databricks")
     except SqlglotError:

@@ -57,7 +57,7 @@ class SqlEngine:
 
     def rows(self, text: str) -> list[dict[str, Any]]:
         """The rows of an internal statement, as it stands."""
-        return self.spark(text).to_pylist()
+        return list(self.spark(text).to_pylist())
 
     def spark(self, text: str, arguments: Any = None, tag: str = "") -> pa.Table:
         """A statement of the engine's own dialect."""

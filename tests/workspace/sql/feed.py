@@ -151,7 +151,7 @@ def _clause(merger: Any, when: exp.When, source: str) -> Any:
     return merger.when_matched_delete(predicate)
 
 
-def _parse(text: str) -> exp.Expression | None:
+def _parse(text: str) -> Any:
     try:
         return sqlglot.parse_one(text, read="databricks")
     except SqlglotError:

@@ -152,7 +152,7 @@ def _columns(table: pa.Table) -> pa.Table:
 
 
 def _tables(engine: "SqlEngine", pairs: list[tuple[str, str]]) -> list[tuple[str, ...]]:
-    found = []
+    found: list[tuple[str, ...]] = []
     for catalog, schema in pairs:
         views = {row["tableName"] for row in engine.rows(f"SHOW VIEWS IN {metadata.quoted(catalog, schema)}")}
         for row in engine.rows(f"SHOW TABLES IN {metadata.quoted(catalog, schema)}"):
