@@ -6,7 +6,6 @@ A sealed blob is `tag | crc32 | payload`, or `tag | name length | cipher name | 
 from __future__ import annotations
 
 import struct
-import threading
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +17,8 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 RAW, ZSTD, ENCRYPTED = 0, 1, 16
-_SMALL = 24
+_SMALL = 96
+_FEW = 4096
 _LEVEL = 3
 _TYPES = {"msgpack": b"m", "null": b"n", "bytes": b"b", "bytearray": b"a"}
 _NAMES = {tag: name for name, tag in _TYPES.items()}
@@ -45,7 +45,6 @@ _DICTIONARY = (
     b"\xadversions_seen\x83\xa9__input__\x80\xa9__start__\x81\xa9__start__\x01\xa5model\x81\xafbranch:to:model\x02"
 )
 _DICT = zstandard.ZstdCompressionDict(_DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-_local = threading.local()
 
 
 class Undecodable(ValueError):
@@ -186,31 +185,43 @@ def split_list(data: bytes) -> list[bytes]:
 def _compressed(plain: bytes) -> tuple[int, bytes]:
     if len(plain) < _SMALL:
         return RAW, plain
-    payload = _compressor().compress(plain)
+    idle = _idle_small if len(plain) <= _FEW else _idle_large
+    try:
+        compressor = idle.pop()
+    except IndexError:
+        compressor = _compressor(_FEW if idle is _idle_small else 0)
+    payload = compressor.compress(plain)
+    idle.append(compressor)
     return (ZSTD, payload) if len(payload) < len(plain) else (RAW, plain)
 
 
 def _expanded(payload: bytes) -> bytes:
     try:
-        return _decompressor().decompress(payload, max_output_size=_MAX_EXPANDED)
+        decompressor = _idle_decompressors.pop()
+    except IndexError:
+        decompressor = zstandard.ZstdDecompressor(dict_data=_DICT, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+    try:
+        return decompressor.decompress(payload, max_output_size=_MAX_EXPANDED)
     except zstandard.ZstdError as error:
         raise Undecodable(str(error)) from error
+    finally:
+        _idle_decompressors.append(decompressor)
 
 
-def _compressor() -> zstandard.ZstdCompressor:
-    found: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
-    if found is None:
-        parameters = zstandard.ZstdCompressionParameters.from_level(
-            _LEVEL, format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=1, write_dict_id=0
-        )
-        found = _local.compressor = zstandard.ZstdCompressor(dict_data=_DICT, compression_params=parameters)
-    return found
+# Not one for each thread: LangGraph starts threads for each run, and making one of these takes longer than using it.
+_idle_small: list[zstandard.ZstdCompressor] = []
+_idle_large: list[zstandard.ZstdCompressor] = []
+_idle_decompressors: list[zstandard.ZstdDecompressor] = []
 
 
-def _decompressor() -> zstandard.ZstdDecompressor:
-    found: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
-    if found is None:
-        found = _local.decompressor = zstandard.ZstdDecompressor(
-            dict_data=_DICT, format=zstandard.FORMAT_ZSTD1_MAGICLESS
-        )
-    return found
+def _compressor(source_size: int) -> zstandard.ZstdCompressor:
+    """One that is told to expect few bytes keeps small tables."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL,
+        source_size=source_size,
+        dict_size=len(_DICTIONARY),
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        write_content_size=1,
+        write_dict_id=0,
+    )
+    return zstandard.ZstdCompressor(dict_data=_DICT, compression_params=parameters)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -383,11 +382,6 @@ def place_of(config: RunnableConfig) -> Place:
 
 def tuple_config(place: Place, checkpoint_id: str) -> RunnableConfig:
     return _config(place.thread_id, place.ns, checkpoint_id)
-
-
-def loads_metadata(data: str | bytes) -> CheckpointMetadata:
-    metadata: CheckpointMetadata = json.loads(data)
-    return metadata
 
 
 def _config(thread_id: Any, ns: str, checkpoint_id: str) -> RunnableConfig:

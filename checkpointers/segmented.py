@@ -14,6 +14,7 @@ import ormsgpack
 from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
+    CheckpointMetadata,
     CheckpointTuple,
     PendingWrite,
     writes_sort_key,
@@ -42,7 +43,7 @@ from checkpointers.records import (
     WritesRow,
 )
 from checkpointers.retention import Fact, Retention
-from checkpointers.saver import Saver, loads_metadata, tuple_config
+from checkpointers.saver import Saver, tuple_config
 from checkpointers.store import Store
 from checkpointers.tips import Ref, Tip, Tips
 from checkpointers.transfer import RawCheckpoint, RawWrite
@@ -50,6 +51,13 @@ from checkpointers.values import Missing, Reader, Writer, opened_elements, segme
 
 _FAR = 1 << 60
 _PACK = ormsgpack.OPT_NON_STR_KEYS
+_STRICT = (
+    ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+)
+_JSON = b"{"
 _SMALL_TYPES = (type(None), bool, int, float)
 
 
@@ -127,8 +135,12 @@ class SegmentedSaver(Saver):
         self._store.commit(Batch(writes=WritesRow(place, checkpoint_id, self._codec.seal(data))))
 
     def _sealed_metadata(self, metadata: Mapping[str, Any]) -> bytes:
-        data = json.dumps(metadata).encode()
-        return data if self._store.clear_metadata and self._codec.cipher is None else self._codec.seal(data)
+        if self._store.clear_metadata and self._codec.cipher is None:
+            return json.dumps(metadata).encode()
+        try:
+            return self._codec.seal(ormsgpack.packb(metadata, option=_STRICT))
+        except ormsgpack.MsgpackEncodeError:  # odd keys or numbers: as JSON has them
+            return self._codec.seal(json.dumps(metadata).encode())
 
     def _require_lease(self, thread_id: str) -> None:
         lease = leases.held(self.name, thread_id)
@@ -169,7 +181,7 @@ class SegmentedSaver(Saver):
         return CheckpointTuple(
             tuple_config(place, row.id),
             checkpoint,
-            loads_metadata(self._opened_metadata(row)),
+            self._metadata(row),
             tuple_config(place, row.parent) if row.parent else None,
             self._pending(ahead.writes(place, row.id) if ahead else self._store.writes(place, row.id)),
         )
@@ -184,8 +196,10 @@ class SegmentedSaver(Saver):
         except ValueError as error:
             raise self._corrupt(row, str(error)) from error
 
-    def _opened_metadata(self, row: CheckpointRow) -> bytes:
-        return row.metadata if row.metadata[:1] == b"{" else self._codec.open(row.metadata)
+    def _metadata(self, row: CheckpointRow) -> CheckpointMetadata:
+        data = row.metadata if row.metadata[:1] == _JSON else self._codec.open(row.metadata)
+        found: CheckpointMetadata = json.loads(data) if data[:1] == _JSON else ormsgpack.unpackb(data)
+        return found
 
     def _pending(self, blobs: Sequence[bytes]) -> list[PendingWrite]:
         return [
@@ -217,7 +231,7 @@ class SegmentedSaver(Saver):
         ahead = _Ahead(self, rows)
         for row in rows:
             try:
-                metadata = loads_metadata(self._opened_metadata(row))
+                metadata = self._metadata(row)
             except ValueError as error:
                 raise self._corrupt(row, str(error)) from error
             out.append(Listed(row.id, row.place, metadata, partial(self._loaded, row, ahead=ahead)))
@@ -292,7 +306,7 @@ class SegmentedSaver(Saver):
         written = {id: {w[3] for w in _merged(map(self._codec.open, found))} for id, found in blobs.items()}
         for row in rows:
             head, refs = self._body(row)
-            metadata = loads_metadata(self._opened_metadata(row))
+            metadata = self._metadata(row)
             yield Fact(
                 place.ns,
                 row.id,
@@ -362,7 +376,7 @@ class SegmentedSaver(Saver):
             else:
                 values[channel] = Raw(ref if isinstance(ref, bytes) else reader.raw_value(ref))
         writes = _merged(map(self._codec.open, self._store.writes(row.place, row.id)))
-        metadata = loads_metadata(self._opened_metadata(row))
+        metadata = self._metadata(row)
         return RawCheckpoint(
             row.place, row.id, row.parent, metadata, head, values, [RawWrite(*write) for write in writes]
         )

@@ -70,6 +70,10 @@ MIGRATIONS = (
 _TABLES = ("saver_checkpoints", "saver_segments", "saver_values", "saver_writes")
 _WAIT = 30.0
 
+_LATEST = "SELECT id, parent, metadata, body FROM saver_checkpoints WHERE place=? ORDER BY id DESC LIMIT 1"
+_BY_ID = "SELECT id, parent, metadata, body FROM saver_checkpoints WHERE place=? AND id=?"
+_WRITES = "SELECT data FROM saver_writes WHERE place=? AND checkpoint=? ORDER BY rowid"
+
 # A segment begins where its lineage ends; when another writer was there first, nothing is inserted.
 _APPEND = """
     INSERT INTO saver_segments SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?3 = coalesce((
@@ -140,6 +144,7 @@ class SqliteStore:
         self._wait = busy_timeout
         self._write_lock = threading.RLock()
         self._places: dict[Place, int] = {}
+        self._new_places: dict[Place, int] = {}  # of the transaction that isn't committed yet
         with self._errors():
             self._writer = self._connected(durability)
             self._reader, self._read_lock = self._writer, self._write_lock
@@ -215,6 +220,8 @@ class SqliteStore:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer.execute
                 self._writer.execute("COMMIT")
+                self._places.update(self._new_places)
+                self._new_places.clear()
             except sqlite3.Error as error:
                 self._undo()
                 raise self._named(error) from error
@@ -223,7 +230,7 @@ class SqliteStore:
                 raise
 
     def _undo(self) -> None:
-        self._places.clear()
+        self._new_places.clear()
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
 
@@ -265,31 +272,40 @@ class SqliteStore:
 
     def _number(self, execute: Execute, place: Place) -> int:
         """A place's number; it stays when the thread is deleted, so that it never means another place."""
-        number = self._places.get(place)
+        number = self._places.get(place) or self._new_places.get(place)
         if number is None:
             execute("INSERT OR IGNORE INTO saver_places(thread_id, ns) VALUES(?,?)", place)
             number = int(execute("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place).fetchone()[0])
-            self._places[place] = number
+            self._new_places[place] = number
         return number
 
     # Reading
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with self._read_lock, self._errors():
-            return self._reader.execute(sql, parameters).fetchall()
+        with self._read_lock:
+            try:
+                return self._reader.execute(sql, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise self._named(error) from error
+
+    def _known(self, place: Place) -> int:
+        """A place's number, or one that no place has."""
+        number = self._places.get(place)
+        if number is None:
+            rows = self._read("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place)
+            if not rows:
+                return -1
+            number = self._places[place] = int(rows[0][0])
+        return number
 
     def latest(self, place: Place) -> CheckpointRow | None:
-        return self._one(place, "ORDER BY id DESC LIMIT 1", ())
+        return self._one(place, _LATEST, (self._known(place),))
 
     def checkpoint(self, place: Place, checkpoint_id: str) -> CheckpointRow | None:
-        return self._one(place, "AND id=?", (checkpoint_id,))
+        return self._one(place, _BY_ID, (self._known(place), checkpoint_id))
 
-    def _one(self, place: Place, which: str, parameters: tuple[str, ...]) -> CheckpointRow | None:
-        rows = self._read(
-            "SELECT id, parent, metadata, body FROM saver_checkpoints "  # noqa: S608 `which` is one of two texts above
-            f"WHERE place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) {which}",
-            (*place, *parameters),
-        )
+    def _one(self, place: Place, sql: str, parameters: tuple[Any, ...]) -> CheckpointRow | None:
+        rows = self._read(sql, parameters)
         return CheckpointRow(place, *rows[0]) if rows else None
 
     def page(self, selection: Selection) -> list[CheckpointRow]:
@@ -303,12 +319,7 @@ class SqliteStore:
         return [CheckpointRow(Place(thread_id, ns), *rest) for thread_id, ns, *rest in rows]
 
     def writes(self, place: Place, checkpoint_id: str) -> list[bytes]:
-        rows = self._read(
-            "SELECT data FROM saver_writes WHERE place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) "
-            "AND checkpoint=? ORDER BY rowid",
-            (*place, checkpoint_id),
-        )
-        return [data for (data,) in rows]
+        return [data for (data,) in self._read(_WRITES, (self._known(place), checkpoint_id))]
 
     def writes_of(self, place: Place, checkpoint_ids: Sequence[str]) -> dict[str, list[bytes]]:
         found = {checkpoint_id: self.writes(place, checkpoint_id) for checkpoint_id in checkpoint_ids}

@@ -35,10 +35,7 @@ class Tip:
     versions: ChannelVersions
     refs: dict[str, Ref]
     lists: dict[str, ListTip] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        return sum(tip.size for tip in self.lists.values())
+    size: int = 0
 
 
 class Tips:
@@ -51,12 +48,10 @@ class Tips:
 
     def get(self, place: Place) -> Tip | None:
         with self._lock:
-            tip = self._tips.get(place)
-            if tip is not None:
-                self._tips.move_to_end(place)
-            return tip
+            return self._tips.get(place)
 
     def put(self, place: Place, tip: Tip) -> None:
+        tip.size = sum(known.size for known in tip.lists.values())
         with self._lock:
             old = self._tips.pop(place, None)
             self._bytes += tip.size - (old.size if old else 0)
