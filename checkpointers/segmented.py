@@ -120,8 +120,9 @@ class SegmentedSaver(Saver):
         writer = Writer(self._codec, place, before, branch=branch, watch=self._watch)
         tip = writer.encode(checkpoint, new)
         head: dict[str, Any] = {k: v for k, v in checkpoint.items() if k not in ("channel_values", "id")}
-        body = ormsgpack.packb([self._codec.dumps(head), _packable(tip.refs)], option=_PACK)
-        row = CheckpointRow(place, checkpoint["id"], parent, self._sealed_metadata(metadata), self._codec.seal(body))
+        tip.head = self._codec.dumps(head)
+        tip.body = self._codec.seal(ormsgpack.packb([tip.head, _packable(tip.refs)], option=_PACK))
+        row = CheckpointRow(place, checkpoint["id"], parent, self._sealed_metadata(metadata), tip.body)
         self._store.commit(Batch(row, writer.segments, writer.values))
         return tip
 
@@ -170,9 +171,13 @@ class SegmentedSaver(Saver):
 
     def _tuple(self, row: CheckpointRow, remember: bool, ahead: _Ahead | None) -> CheckpointTuple:
         place = row.place
-        head, refs = self._body(row)
         tip = self._tips.get(place)
-        reader = Reader(self._codec, ahead or self._store, place, tip if tip and tip.id == row.id else None)
+        if tip is not None and tip.id != row.id:
+            tip = None
+        head, refs = (
+            (self._codec.loads(tip.head), tip.refs) if tip is not None and tip.body == row.body else self._body(row)
+        )
+        reader = Reader(self._codec, ahead or self._store, place, tip)
         values = {channel: reader.value(channel, ref) for channel, ref in refs.items()}
         if remember and reader.tip is None:
             lists = {c: reader.marked(c, values[c]) if self._watch else t for c, t in reader.lists.items()}

@@ -36,6 +36,8 @@ class Tip:
     refs: dict[str, Ref]
     lists: dict[str, ListTip] = field(default_factory=dict)
     size: int = 0
+    head: bytes = b""
+    body: bytes = b""  # as stored: when the row still holds these bytes, they needn't be opened again
 
 
 class Tips:
