@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.execution.warehouse import Column, Table
-from agent.offline import question_to_sql
+from agent.offline.model import careful
 from agent.offline.questions import queries
 from agent.prompts import clip
 
@@ -44,13 +44,17 @@ CREATE TABLE data.dc_wikia_data AS SELECT * FROM (VALUES
 """
 
 
+def sql_of(question: str, tables: Sequence[Table]) -> str | None:
+    return next(iter(queries(question, tables).values()), None)
+
+
 @dataclass
 class World:
     connection: duckdb.DuckDBPyConnection
     tables: tuple[Table, ...]
 
     def ask(self, question: str) -> list[tuple]:
-        return self.connection.execute(question_to_sql(question, self.tables)).fetchall()
+        return self.connection.execute(sql_of(question, self.tables)).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,6 @@ def world():
 QUESTIONS = [
     ("How many invoices are there?", [(5,)]),
     ("count of invoices by status", [("paid", 3), ("open", 1), (None, 1)]),
-    ("how many open invoices are there", [(1,)]),
     ("how many invoices with status 'open'", [(1,)]),
     ("how many invoices are there in 2024", [(1,)]),
     ("how many invoices since 2023", [(5,)]),
@@ -83,21 +86,18 @@ QUESTIONS = [
     ("median amount of invoices", [(30.0,)]),
     ("what is the highest amount of an invoice", [(100.0,)]),
     ("how much did we spend per status?", [("paid", 160.0), ("open", 50.0), (None, 20.0)]),
-    ("top 2 vendors by total amount", [("N1", "Acme Inc.", 150.0), ("N2", "Beacon Ltd", 60.0)]),
+    ("top 2 vendors by total amount", [("N1", 150.0), ("N2", 60.0)]),
     ("Which vendors have the fewest invoices?",
-     [("N3", "Cedar LLC", 1), ("N1", "Acme Inc.", 2), ("N2", "Beacon Ltd", 2)]),
+     [("N3", 1), ("N1", 2), ("N2", 2)]),
     ("which vendor has the highest total amount?",
-     [("N1", "Acme Inc.", 150.0), ("N2", "Beacon Ltd", 60.0), ("N3", "Cedar LLC", 20.0)]),
+     [("N1", 150.0), ("N2", 60.0), ("N3", 20.0)]),
     ("invoices per year", [(2023, 4), (2024, 1)]),
     ("yearly trend of invoice amount", [(2023, 210.0), (2024, 20.0)]),
     ("How many vendors are there?", [(5,)]),
     ("how many suppliers per silo", [("north", 3), ("south", 2)]),
-    ("how many vendors in north by city", [("Rome", 2), ("Paris", 1)]),
     ("vendors by city", [("Oslo", 2), ("Rome", 2), ("Paris", 1)]),
     ("Which vendors look like duplicates across the silos?", [("11-1", 2, 2, "ACME INCORPORATED | Acme Inc.")]),
-    ("which vendors have no tax id", [("tax_id", "VARCHAR", 3, 1)]),
-    ("missing tax ids of vendors", [("tax_id", "VARCHAR", 3, 1)]),
-    ("duplicate invoices", [("A9", "N2", datetime.date(2023, 4, 12), 30.0, "paid", 2)]),
+    ("duplicate invoices", [("A9", 2, "I3 | I3B")]),
     ("average age by party", [("D", 52.5), ("R", 38.4)]),
     ("What's the mean age per chamber?", [("senate", 58.4), ("house", 42.5)]),
     ("top 5 states by number of terms", [("TX", 2), ("CA", 1)]),
@@ -107,8 +107,6 @@ QUESTIONS = [
     ("congress terms per year", [(1947, 1), (1949, 2)]),
     ("how many characters by alignment", [("Bad Characters", 2), ("Good Characters", 1)]),
     ("trend of characters over the years", [(1939, 1), (1940, 1), (None, 1)]),
-    ("vendors in Rome by silo", [("north", 2)]),
-    ("how many invoices were paid", [(3,)]),
     ("total invoice amount for 2024", [(20.0,)]),
     ("compare the chambers by average age", [("house", 42.5), ("senate", 58.4)]),
     ("top 1 characters by appearances", [(1, "Batman", "Good Characters", 3093.0, 1939.0)]),
@@ -126,16 +124,21 @@ def test_a_question_becomes_sql_with_the_right_rows(world, question, rows):
 
 
 def test_months_without_records_are_found_apart_from_empty_values(world):
-    empty, months = queries("where are the gaps in the invoices?", world.tables)
-    assert world.connection.execute(empty.sql).fetchone() == ("status", "VARCHAR", 2, 1)
-    found = [str(month) for _, month in world.connection.execute(months.sql).fetchall()]
+    empty, months = queries("where are the gaps in the invoices?", world.tables).values()
+    assert world.connection.execute(empty).fetchone() == ("status", "VARCHAR", 2, 1)
+    found = [str(month) for _, month in world.connection.execute(months).fetchall()]
     assert found == ["2023-03-01", *(f"2023-{month:02}-01" for month in range(5, 13))]
 
 
 def test_duplicate_vendors_are_looked_for_by_key_and_by_name(world):
-    by_key, by_name = queries("Which vendors are duplicates across all silos?", world.tables)
-    assert [row[0] for row in world.connection.execute(by_name.sql).fetchall()] == ["acme"]
-    assert "tax id" in by_key.title
+    by_key, by_name = queries("Which vendors are duplicates across all silos?", world.tables).items()
+    assert [row[0] for row in world.connection.execute(by_name[1]).fetchall()] == ["acme"]
+    assert "tax_id" in by_key[0]
+
+
+@pytest.mark.parametrize("question", ["which vendors have no tax id", "missing tax ids of vendors"])
+def test_the_column_with_the_most_empty_values_comes_first(world, question):
+    assert world.ask(question)[0] == ("tax_id", "VARCHAR", 3, 1)
 
 
 def test_describing_a_table_covers_every_column(world):
@@ -147,22 +150,24 @@ def test_the_largest_rows_of_a_table_are_shown_whole(world):
     assert [row[0] for row in world.ask("largest 2 invoices")] == ["I1", "I2"]
 
 
-def test_words_that_name_no_column_are_taken_for_values_or_named_and_not_passed_over(world):
-    [query] = queries("How much did we spend on gloves?", world.tables)
-    assert "with the value 'gloves' in a column" in query.title
-    [query] = queries("average age of senators by chamber", world.tables)
-    assert "I could not use: senators" in query.title
+def test_words_and_years_that_mean_nothing_to_it_are_named_and_not_passed_over(world):
+    [title] = queries("How much did we spend on gloves?", world.tables)
+    assert title.endswith("sum_amount (not used: gloves)")
+    [title] = queries("How many vendors were there in 2024?", world.tables)
+    assert title.endswith("(not used: 2024)")
+    [title] = queries("how many invoices with status 'open' since 2023?", world.tables)
+    assert title.endswith("number since 2023 with 'open'")
 
 
 @pytest.mark.parametrize(
     "question", ["what is the weather in Lima?", "hello", "write me a poem", "", "???", "'; DROP TABLE x"]
 )
 def test_a_question_that_fits_no_table_makes_no_query(world, question):
-    assert question_to_sql(question, world.tables) is None
+    assert sql_of(question, world.tables) is None
 
 
 def test_without_tables_there_is_no_query():
-    assert question_to_sql("how many vendors are there?", ()) is None
+    assert sql_of("how many vendors are there?", ()) is None
 
 
 def test_a_quoted_value_is_a_literal_whatever_is_in_it(world):
@@ -171,8 +176,10 @@ def test_a_quoted_value_is_a_literal_whatever_is_in_it(world):
 
 def test_names_that_need_quotes_get_them():
     table = Table("c", "s", "Odd Table", (Column("Group By", "VARCHAR"), Column('a"b', "DOUBLE")), 1, "file")
-    sql = question_to_sql("how many odd table rows by group", [table])
-    assert sql.startswith('SELECT t."Group By", count(*) AS number\nFROM c.s."Odd Table" AS t\nGROUP BY ALL\n')
+    sql = sql_of("how many odd table rows by group", [table])
+    assert sql.startswith(
+        'SELECT t."Group By" AS "Group By", count(*) AS number\nFROM c.s."Odd Table" AS t\nGROUP BY ALL\n'
+    )
 
 
 def test_odd_column_names_survive_every_kind_of_question():
@@ -184,8 +191,8 @@ def test_odd_column_names_survive_every_kind_of_question():
         "describe it's", "average größe", "total größe by b", "it's over time", "top 3 it's by größe",
         "it's duplicates", "gaps in it's", "missing it's", "how many different b in it's", "show it's",
     ):  # fmt: skip
-        for query in queries(question, [table]):
-            connection.execute(query.sql)
+        for sql in queries(question, [table]).values():
+            connection.execute(sql)
     connection.close()
 
 
@@ -197,5 +204,6 @@ WORDS = st.sampled_from(VOCABULARY.split())
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(st.lists(WORDS, max_size=9).map(" ".join), st.text(max_size=60)))
 def test_whatever_is_asked_the_sql_runs_or_there_is_none(world, question):
-    for query in (*queries(question, world.tables), *queries(question, world.tables, careful=True)):
-        world.connection.execute(query.sql)
+    for sql in queries(question, world.tables).values():
+        world.connection.execute(sql)
+        world.connection.execute(careful(sql))
