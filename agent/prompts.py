@@ -96,8 +96,8 @@ print(totals)
 result = totals.rows[:5]
 
 The reader sees the instruction and the output, nothing else: write down everything it has to know. Short output \
-and the value of `result` come back to you as they are. Nothing is kept between two delegations except what you \
-write to a table."""
+and the value of `result` come back to you as they are. Nothing is kept between two delegations except, on \
+Databricks, what you write to a table."""
 
 NAMES: dict[str, str] = {
     "local": """\
