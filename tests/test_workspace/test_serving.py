@@ -7,12 +7,11 @@ import time
 import warnings
 from collections.abc import Iterator
 
+import mlflow
 import pytest
 import uvicorn
 from databricks.sdk.errors import NotFound
 from databricks.sdk.service.serving import ChatMessage, ChatMessageRole
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
 from openai import BadRequestError, RateLimitError
 from pydantic import BaseModel
 
@@ -22,12 +21,20 @@ from tests.workspace.serving import EMBEDDINGS, MODEL, Reply, ToolCall, calls, r
 from tests.workspace.workspace import Workspace
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # pydantic's, of a dependency
+    warnings.simplefilter("ignore")  # pydantic's and MLflow's own, at import
     from databricks_langchain import ChatDatabricks, DatabricksEmbeddings
+    from mlflow.genai.agent_server import AgentServer, invoke, stream
+    from mlflow.types.responses import (
+        ResponsesAgentRequest,
+        ResponsesAgentResponse,
+        ResponsesAgentStreamEvent,
+        create_text_output_item,
+    )
 
 pytestmark = [
     pytest.mark.workspace,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
     # ChatDatabricks leaves its HTTP client to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -138,20 +145,26 @@ def test_embeddings(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     assert first == again != other
 
 
+@invoke()
+def answer_once(request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+    """A served agent that repeats what it is asked."""
+    said = request.input[-1].content
+    item = create_text_output_item(text=f"You said {said}", id="1")
+    return ResponsesAgentResponse(output=[item], custom_outputs=request.custom_inputs)
+
+
+@stream()
+def answer_in_pieces(request: ResponsesAgentRequest) -> Iterator[ResponsesAgentStreamEvent]:
+    """The same, streamed."""
+    for item in answer_once(request).output:
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+
+
 @pytest.fixture
-def agent() -> Iterator[str]:
-    """A server with the `/invocations` of an MLflow model, elsewhere on loopback; its address."""
-    app = FastAPI()
-
-    @app.post("/invocations")
-    async def invocations(request: Request) -> Response:
-        given = await request.json()
-        if given.get("stream"):
-            return StreamingResponse(
-                iter(['data: {"type": "piece"}\n\n', "data: [DONE]\n\n"]), media_type="text/event-stream"
-            )
-        return JSONResponse({"output": [], "custom_outputs": {"asked": given["input"]}})
-
+def agent(ws: Workspace) -> Iterator[str]:
+    """MLflow's own agent server, elsewhere on loopback; its address."""
+    mlflow.set_tracking_uri(ws.env["MLFLOW_TRACKING_URI"])
+    app = AgentServer("ResponsesAgent").app
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -161,18 +174,20 @@ def agent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(5)
+    mlflow.flush_trace_async_logging()
 
 
 def test_a_served_agent_is_forwarded_to(ws: Workspace, target: Target, agent: str) -> None:
     ws.serving.forward("my-agent", agent)
     client = target.client().api_client
-    asked = [{"role": "user", "content": "hi"}]
-    answer = client.do("POST", "/serving-endpoints/my-agent/invocations", body={"input": asked})
-    assert answer["custom_outputs"] == {"asked": asked}
-    by_name = client.do("POST", "/serving-endpoints/responses", body={"model": "my-agent", "input": asked})
-    assert by_name["custom_outputs"] == {"asked": asked}
-    stream = client.do(
-        "POST", "/serving-endpoints/my-agent/invocations", body={"input": asked, "stream": True}, raw=True
-    )
-    with stream["contents"] as contents:
-        assert contents.read().endswith(b"data: [DONE]\n\n")
+    asked = {"input": [{"role": "user", "content": "hi"}], "custom_inputs": {"thread_id": "7"}}
+    answer = client.do("POST", "/serving-endpoints/my-agent/invocations", body=asked)
+    assert answer["output"][0]["content"][0]["text"] == "You said hi"
+    assert answer["custom_outputs"] == {"thread_id": "7"}
+    by_name = client.do("POST", "/serving-endpoints/responses", body={"model": "my-agent", **asked})
+    assert by_name["output"] == answer["output"]
+    events = client.do("POST", "/serving-endpoints/my-agent/invocations", body={**asked, "stream": True}, raw=True)
+    with events["contents"] as contents:
+        text = contents.read().decode()
+    assert "response.output_item.done" in text
+    assert text.strip().endswith("data: [DONE]")
