@@ -20,8 +20,9 @@ OK, DEFECT, REFUSED, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 ABOUT = """Ask a question about data that fits in no context window.
 
-Without a question: a chat. With `-` or piped input: the question is read from there. Exit codes: 0 answered, 1 a defect, 2 can't
-be served (one line says what to change), 3 the best answer so far (a limit ended the turn), 130 interrupted."""
+Without a question: a chat. With `-` or piped input: the question is read from there. Exit codes: 0 answered,
+1 a defect, 2 can't be served (one line says what to change), 3 the best answer so far (a limit ended the turn),
+130 interrupted."""
 
 app = typer.Typer(cls=AnyOrder, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 threads = typer.Typer(help="The conversations that are saved.", no_args_is_help=True, rich_markup_mode=None)
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except Exception as error:  # noqa: BLE001 - the edge: a defect is told in one line, its traceback is in the log
+    except Exception as error:  # the edge: a defect is told in one line, its traceback is in the log
         logging.getLogger(__name__).exception("a defect")
         refused(
             f"A defect of this program: {type(error).__name__}: {error} (the traceback: log.txt in the home folder)"
