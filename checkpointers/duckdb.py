@@ -403,12 +403,16 @@ class DuckDBStore:
 
     def latest(self, place: Place) -> CheckpointRow | None:
         with self._state_lock:
-            if not self._known.get(place):
+            newest = self._known.get(place)
+            if newest is None:
                 return None
             hot = self._hot.get(place)
             if hot:
                 return hot.row
-        rows = self._select(place, "thread_id=? AND ns=? ORDER BY id DESC LIMIT 1", place)
+        if newest:  # half the time of looking for the newest
+            rows = self._select(place, "thread_id=? AND ns=? AND id=?", (*place, newest))
+        else:
+            rows = self._select(place, "thread_id=? AND ns=? ORDER BY id DESC LIMIT 1", place)
         if rows:
             self._warm(rows[0])
         return rows[0] if rows else None
@@ -479,20 +483,20 @@ class DuckDBStore:
 
     def _stored_writes(self, place: Place, checkpoint_id: str) -> list[bytes]:
         rows = self._rows(
-            "SELECT data FROM saver_writes WHERE thread_id=? AND ns=? AND checkpoint_id=? ORDER BY seq",
+            "SELECT seq, data FROM saver_writes WHERE thread_id=? AND ns=? AND checkpoint_id=?",
             (*place, checkpoint_id),
         )
-        return [data for (data,) in rows]
+        return [data for _, data in sorted(rows)]
 
     def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
         with self._db_lock:
             self._settle(place)
             rows = self._rows(
                 "SELECT lineage, start, size, hashes, data FROM saver_segments WHERE thread_id=? AND ns=? "
-                "AND lineage=? AND start<? AND start + size>? ORDER BY start",
+                "AND lineage=? AND start<? AND start + size>?",
                 (*place, lineage, stop, start),
             )
-        return [SegmentRow(place, *row) for row in rows]
+        return [SegmentRow(place, *row) for row in sorted(rows, key=lambda row: row[1])]
 
     def values(self, place: Place, keys: Sequence[int]) -> dict[int, bytes]:
         with self._state_lock:
