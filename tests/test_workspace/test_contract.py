@@ -78,3 +78,9 @@ def test_a_field_that_is_not_covered_is_refused_by_name(ws: Workspace) -> None:
     client = WorkspaceClient(host=ws.url, token=ws.token)
     with pytest.raises(DatabricksError, match="does not cover the request field"):
         client.statement_execution.execute_statement("SELECT 1", ws.warehouse_id, byte_limit=5)
+
+
+def test_a_query_parameter_that_is_not_honoured_is_refused_by_name(ws: Workspace) -> None:
+    client = WorkspaceClient(host=ws.url, token=ws.token)
+    with pytest.raises(DatabricksError, match="does not cover the query parameter"):
+        list(client.jobs.list_runs(start_time_from=1))

@@ -8,6 +8,7 @@ allowed.
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def available() -> bool:
     """Whether this machine lets us make such a namespace."""
     if shutil.which("unshare") is None:
         return False
-    probe = [*_unshare(), "sh", "-c", "mount -t tmpfs tmpfs /mnt"]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    with tempfile.TemporaryDirectory() as directory:
+        return subprocess.run(_entered(["true"], Path(directory)), capture_output=True, check=False).returncode == 0
 
 
 def as_on_databricks(command: list[str], directory: Path) -> list[str]:
@@ -47,8 +48,10 @@ def as_on_databricks(command: list[str], directory: Path) -> list[str]:
 
     Where that can't be had the command runs as it is, and those paths do not exist.
     """
-    if not available():
-        return command
+    return _entered(command, directory) if available() else command
+
+
+def _entered(command: list[str], directory: Path) -> list[str]:
     volumes, objects, root = (directory / name for name in ("volumes", "objects", "root"))
     for path in (volumes, objects, root):
         path.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from fastapi import Depends, Request
 
 from tests.workspace.errors import ApiError, NotCovered, bad_request
+from tests.workspace.routes.queries import unknown
 
 if TYPE_CHECKING:
     from tests.workspace.workspace import Workspace
@@ -17,11 +18,15 @@ def workspace(request: Request) -> "Workspace":
 
 
 def principal(request: Request) -> str:
-    """Who asks, by the bearer token; 401 or 403 otherwise."""
+    """Who asks, by the bearer token (401 or 403 otherwise), in a request whose every query parameter is honoured."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value:
         raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API.")
-    return workspace(request).tokens.principal(value)
+    who = workspace(request).tokens.principal(value)
+    not_honoured = unknown(request.scope["route"].path, set(request.query_params))
+    if not_honoured:
+        raise NotCovered(f"the query parameter(s) {', '.join(not_honoured)}")
+    return who
 
 
 async def body(request: Request) -> dict[str, Any]:
@@ -46,9 +51,9 @@ SIGNED_IN = [Depends(principal)]
 
 def only(given: dict[str, Any], *known: str) -> dict[str, Any]:
     """The body, if all that it asks for is covered: nothing is silently ignored."""
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise NotCovered(f"the request field(s) {', '.join(unknown)}")
+    strange = sorted(set(given) - set(known))
+    if strange:
+        raise NotCovered(f"the request field(s) {', '.join(strange)}")
     return given
 
 
