@@ -9,10 +9,10 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
+from agent.offline.catalog import full
 from agent.offline.questions import queries
 from agent.offline.reading import answer_of, merge_notes, read_part, table
 from agent.offline.text import ABOUT_TEXT, text_code
-from agent.offline.words import full
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
 from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
 from graph.blob import Blob, parse_blob
@@ -22,12 +22,10 @@ PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|l
 GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.I)
 LISTING = re.compile(r"\b(?:what|which|list|show|how many)\b.*\b(?:tables|schemas|data ?sets|data)\b(?!.*\bby\b)", re.I)
 HELP = """\
-I am the offline model: a few rules, no language model. By a question's words I pick tables and columns, write SQL or
-Python for it and report the figures: counts, sums and averages by group, the top N, trends over time, duplicates, gaps
-and missing values, descriptions and lists of tables, and lines of a text counted or searched.
-
-For anything else configure a model: set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), to another
-provider's `provider:model` or to `databricks:endpoint`, or `base_model.base_url` to any OpenAI-compatible server."""
+I am the offline model: a few rules, no language model. By your words I pick tables and columns and write code for
+counts, sums and averages by group, the top N, trends over time, duplicates, gaps, descriptions and lists of tables, and
+searches of a text. For anything else set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), to another
+`provider:model` or `databricks:endpoint`, or `base_model.base_url` to any OpenAI-compatible server."""
 NOTE = "_Offline model: rules chose tables and columns by your words. Look at the code if a figure surprises you._"
 CODE = """\
 answer = execute_sql({sql}, preview_rows=40)
@@ -47,18 +45,15 @@ class OfflineModel(SpokenModel):
         return "offline"
 
     def _reply(self, messages: Sequence[BaseMessage], offered: Sequence[str]) -> tuple[Reply, str]:
-        return self._said(messages), call_prefix(0, messages)
-
-    def _said(self, messages: Sequence[BaseMessage]) -> Reply:
-        role, last = messages[0].text, messages[-1].text
+        role, last, reply = messages[0].text, messages[-1].text, None
         if role.startswith(CHUNK_ROLE):
-            return says(read_part(role.partition(ASKED)[2], last))
-        if role.startswith(REDUCE_ROLE):
-            return says(merge_notes(last))
-        if role.startswith(GENIE_ROLE):
+            reply = says(read_part(role.partition(ASKED)[2], last))
+        elif role.startswith(REDUCE_ROLE):
+            reply = says(merge_notes(last))
+        elif role.startswith(GENIE_ROLE):
             found = list(queries(role.rpartition(QUESTION)[2].strip(), self.tables()).values())
-            return says(f"```sql\n{found[0]}\n```" if found else f"The words of the question fit no table. {HELP}")
-        return self._analyst(messages)
+            reply = says(f"```sql\n{found[0]}\n```" if found else f"The words fit no table. {HELP}")
+        return reply or self._analyst(messages), call_prefix(0, messages)
 
     def _analyst(self, messages: Sequence[BaseMessage]) -> Reply:
         """Delegates, repairs once what failed, then tells what came of it."""
@@ -72,11 +67,11 @@ class OfflineModel(SpokenModel):
         told: dict[str, str] = {}
         repairs: dict[str, str] = {}
         for message in (message for message in since if message not in replies):
-            blob = blobs.get(getattr(message, "tool_call_id", ""), Blob(None, ""))
-            title = blob.instruction or message.text.lstrip("[").partition("\n")[0]
-            told[title] = f"**{title}**\n\n{outcome(message)}"
-            if failed(message) and careful(blob.code) != blob.code:
-                repairs[title] = careful(blob.code)
+            failed = isinstance(message, ToolMessage) and message.status == "error"
+            blob, text = blobs.get(getattr(message, "tool_call_id", ""), Blob(None, "")), message.text.strip("[]")
+            title = blob.instruction or text.partition("\n")[0]
+            told[title] = f"**{title}**\n\n{f'That did not work: {text}' if failed else answer_of(text)}"
+            repairs |= {title: careful(blob.code)} if failed and careful(blob.code) != blob.code else {}
         if repairs and len(replies) == 1:
             return delegated(repairs)
         return says("\n\n".join([*told.values(), NOTE]) if told else self._plainly(question))
@@ -104,15 +99,6 @@ def as_python(sql: str) -> str:
 
 def delegated(codes: dict[str, str]) -> Reply:
     return together(*(delegates(code, instruction=title) for title, code in codes.items()))
-
-
-def failed(message: BaseMessage) -> bool:
-    return isinstance(message, ToolMessage) and message.status == "error"
-
-
-def outcome(message: BaseMessage) -> str:
-    text = message.text.removeprefix("[").removesuffix("]")
-    return f"That did not work: {text}" if failed(message) else answer_of(text)
 
 
 def careful(code: str) -> str:

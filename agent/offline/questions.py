@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.offline import words as by
-from agent.offline.words import FILLER, QUOTED, columns_in, full, is_number, likeness, literal, quoted, quotes, tokens
+from agent.offline.catalog import best_table, columns_in, full, is_number, literal, quoted
+from agent.offline.words import FILLER, QUOTED, likeness, quotes, tokens, words
 
 AGGREGATES = {
     "avg": r"\b(?:average|mean|avg)\b",
@@ -56,13 +56,12 @@ class Ask:
 
     def titled(self, title: str) -> str:
         """With the words that mean nothing here: they are named, not passed over."""
-        table, rules = self.table, (YEAR if self.moment("year") else UNIT, UNIT, *(f"(?:{kind})" for kind, _ in KINDS))
+        table = self.table
         known = tokens(" ".join([table.schema, table.name, *(column.name for column in table.columns), *FILLER]))
+        rules = [YEAR if self.moment("year") else UNIT, UNIT, *(f"(?:{kind})" for kind, _ in KINDS)]
         text = re.sub("|".join(rf"{rule}\w*" for rule in rules), " ", QUOTED.sub("", self.text))
-        unused = [
-            word for word in re.findall(r"[a-z]{3,}|\d{4,}", text) if not likeness([word, *by.words(word)], known)
-        ]
-        return f"{table.schema}.{table.name}: {title}" + f" (not used: {', '.join(unused)})" * bool(unused)
+        unused = ", ".join(w for w in re.findall(r"[a-z]{3,}|\d{4,}", text) if not likeness([w, *words(w)], known))
+        return f"{table.schema}.{table.name}: {title}{f' (not used: {unused})' if unused else ''}"
 
     def tests(self) -> dict[str, str]:
         """Which rows are meant, in words by the SQL: those of a year, those with a quoted value."""
@@ -100,10 +99,8 @@ class Ask:
         groups = {self.moment(name): name} if self.has(TIME) and self.moment(name) else {}
         before, *after = re.split(BY, re.sub(TIME, " by ", self.text), maxsplit=1)
         texts = [before, *after] if self.has(TOP) else [*after, *[before] * self.has(SPREAD)]
-        named = ([column for column in self.columns(text) if not is_number(column)] for text in texts)
-        return groups | {
-            self.sql(column): column.name for column in next(filter(None, named), [])[: 1 if self.has(TOP) else 2]
-        }
+        named = next(filter(None, ([c for c in self.columns(text) if not is_number(c)] for text in texts)), [])
+        return groups | {self.sql(column): column.name for column in named[: 1 if self.has(TOP) else 2]}
 
     def measure(self) -> tuple[str, str]:
         """The function, and what it is of."""
@@ -114,7 +111,7 @@ class Ask:
         if numbers := [c for c in [*self.columns("" if counted else self.text), *usual] if is_number(c)]:
             return fn or "sum", self.sql(numbers[0])
         noun = counted[1] if counted and not groups else ""
-        named = [] if likeness(by.words(noun), tokens(self.table.name)[-1:]) else self.columns(noun)
+        named = [] if likeness(words(noun), tokens(self.table.name)[-1:]) else self.columns(noun)
         return "count", f"DISTINCT {self.sql(named[0])}" if named else "*"
 
     def summary(self) -> dict[str, str]:
@@ -128,28 +125,23 @@ class Ask:
         name = "number" if fn == "count" else "_".join([fn, *tokens(of[2:])])
         fields = [*(f"{sql} AS {quoted(group)}" for sql, group in groups.items()), f"{value} AS {name}"]
         order = "1" if self.has(TIME) and not size else f"{name} {best}{size}"
-        return self.query(
-            " by ".join([name, *groups.values()]), fields, f"GROUP BY ALL\nORDER BY {order}" * bool(groups)
-        )
+        tail = f"GROUP BY ALL\nORDER BY {order}" if groups else ""
+        return self.query(" by ".join([name, *groups.values()]), fields, tail)
 
     def duplicates(self) -> dict[str, str]:
-        """By a key that should be unique and by the name spelled plainly; else rows that are equal but for their id."""
-        key, name, silo, own = self.first(*KEYS), self.first("name"), self.first("silo"), self.first("id")
-        shared = {key: f"the same {key[2:]}"} if key else {}
-        shared |= (
-            {f"trim(regexp_replace(lower({name}), '{LEGAL}', '', 'g'))": f"nearly the same {name[2:]}"} if name else {}
-        )
-        rest = ", ".join(sql for column in self.table.columns if (sql := self.sql(column)) != own)
-        label = f"{name or own or 'NULL'}::VARCHAR"
-        fields = ["count(*) AS records", *[f"count(DISTINCT {silo}) AS silos"] * bool(silo)]
+        """By a key that should be unique and by the name spelled plainly; else whole rows."""
+        key, name, silo = self.first(*KEYS), self.first("name"), self.first("silo")
+        label = f"{name or self.first('id') or 'NULL'}::VARCHAR"
+        fields = ["count(*) AS records", *["count(DISTINCT t.silo) AS silos"] * bool(silo)]
         fields.append(f"string_agg(DISTINCT {label}, ' | ' ORDER BY {label}) AS names")
-        apart = "silos" if silo and "silo" in by.words(self.text) else "records"
+        apart = "silos" if silo and "silo" in words(self.text) else "records"
         tail = f"GROUP BY 1\nHAVING {apart} > 1 AND shared IS NOT NULL\nORDER BY records DESC, 1"
-        found = [
-            self.query(f"groups with {why}", [f"{sql} AS shared", *fields], tail)
-            for sql, why in (shared or {f"row({rest or 'NULL'})": "everything"}).items()
-        ]
-        return found[0] | found[-1]
+        spelled = f"trim(regexp_replace(lower({name}), '{LEGAL}', '', 'g'))" if name else ""
+        shared = (
+            [(key, f"the same {key[2:]}"), (spelled, f"nearly the same {name[2:]}")] if key or name else [("t", "all")]
+        )
+        made = [self.query(f"groups with {why}", [f"{sql} AS shared", *fields], tail) for sql, why in shared if sql]
+        return made[0] | made[-1]
 
     def gaps(self) -> dict[str, str]:
         """Empty values by column, and the months in which there is nothing."""
@@ -173,7 +165,7 @@ class Ask:
 def queries(question: str, tables: Sequence[Any]) -> dict[str, str]:
     """SQL by what it finds out, two when one is not enough; empty when the words fit no table."""
     text = " ".join(question.lower().split())
-    table = by.best_table(text, tables, any(re.search(pattern, text) for pattern in AGGREGATES.values()))
+    table = best_table(text, tables, any(re.search(pattern, text) for pattern in AGGREGATES.values()))
     makers = [make for pattern, make in KINDS if re.search(pattern, text)]
     return makers[0](Ask(text, table)) if makers and table is not None else {}
 
@@ -182,10 +174,7 @@ KINDS = (
     (r"\bduplicat|\bmore than on(?:c?e)\b|\btwice|\brepeated|\b(?:the|have) same\b", Ask.duplicates),
     (GAPS, Ask.gaps),
     (r"\bdescribe|\bcolumns?\b|\bschema of|\bstructure|\btell me about\b", Ask.described),
-    (
-        "|".join([TOP, TIME, BY, SPREAD, COUNTED, *AGGREGATES.values()]),
-        Ask.summary,
-    ),
+    ("|".join([TOP, TIME, BY, SPREAD, COUNTED, *AGGREGATES.values()]), Ask.summary),
     (r"\bshow|\blist|\bsample|\bexamples?\b|\bfirst|\brows\b", Ask.rows),
 )
 """What is asked for, by how it is asked; the more particular first."""
