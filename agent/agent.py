@@ -51,7 +51,13 @@ class Answering:
         self, request: ResponsesAgentRequest | dict[str, Any]
     ) -> Generator[ResponsesAgentStreamEvent, None, None]:
         """Closing it cancels the turn. Raises as `predict` does, when the first event is asked for."""
-        with closing(self._events(request)) as events:
+        yield from self.stream_until(threading.Event(), request)
+
+    def stream_until(
+        self, cancelled: threading.Event, request: ResponsesAgentRequest | dict[str, Any]
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        """`predict_stream` that another thread can cancel while it waits for the next event."""
+        with closing(self._events(request, cancelled)) as events:
             yield from stream(events, time.time())
 
     def opened(self) -> Agent:
@@ -62,13 +68,6 @@ class Answering:
                 atexit.register(self.close)
             return self._agent
 
-    def cancel(self, thread_id: str) -> None:
-        """Cancel the thread's running turn; nothing runs in an agent that is not open."""
-        with self._lock:
-            agent = self._agent if self._pid == os.getpid() else None
-        if agent is not None:
-            agent.cancel(thread_id)
-
     def close(self) -> None:
         """Cancel what runs and let go of everything; the next request opens it again."""
         with self._lock:
@@ -77,12 +76,14 @@ class Answering:
                 self._agent = None
                 atexit.unregister(self.close)
 
-    def _events(self, request: ResponsesAgentRequest | dict[str, Any]) -> Generator[Event, None, None]:
+    def _events(
+        self, request: ResponsesAgentRequest | dict[str, Any], cancelled: threading.Event | None = None
+    ) -> Generator[Event, None, None]:
         asked = read(request)
         if rehearsing():
             yield from rehearsal(asked)
         else:
-            yield from run_traced(self._ready(), asked)
+            yield from run_traced(self._ready(), asked, cancelled)
 
     def _ready(self) -> Agent:
         try:

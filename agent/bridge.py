@@ -24,7 +24,7 @@ class Failed:
 class Bridge(Generic[T]):
     """Runs `items` in a thread. Who stops reading early interrupts it; it is then closed by that same thread.
 
-    `interrupt` is called from another thread while `items` may be blocked between two items.
+    `interrupt` must not block. It is called in any case, while `items` may be blocked between two items.
     """
 
     items: Generator[T, None, None]
@@ -45,8 +45,7 @@ class Bridge(Generic[T]):
                 yield item
         finally:
             self._left.set()
-            if pump.is_alive():
-                threading.Thread(target=self.interrupt, name="interrupt", daemon=True).start()
+            self.interrupt()
 
     def _pump(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from weakref import WeakSet
 
 from agent.replies import answered, interrupted, result_of
 from checkpointers import StoreError
@@ -88,6 +89,7 @@ class Agent:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._workers: WeakSet[threading.Thread] = WeakSet()
 
     def __enter__(self) -> Agent:
         return self
@@ -96,23 +98,26 @@ class Agent:
         self.close()
 
     def close(self) -> None:
-        """Cancel what runs, and let go of every file, process and connection."""
+        """Cancel what runs, wait until it has ended, and let go of every file, process and connection."""
         self._closed.set()
         for turn in list(self._turns.values()):
             turn.cancelled.set()
+        for worker in list(self._workers):
+            worker.join(GRACE_SECONDS)
         self._stack.close()
 
-    def run(self, request: Request) -> Iterator[Event]:
-        """The turn's events as they happen; the last is TurnEnded. Closing the iterator cancels the turn.
+    def run(self, request: Request, cancelled: threading.Event | None = None) -> Generator[Event, None, None]:
+        """The turn's events as they happen; the last is TurnEnded. Setting `cancelled` or closing it cancels the turn.
 
         Raises InvalidRequest before anything is done. Later trouble is a TurnEnded with status `fatal_error`.
         """
         events: SimpleQueue[Event | None] = SimpleQueue()
-        turn = self._begin(request, events.put)
+        turn = self._begin(request, cancelled or threading.Event(), events.put)
         context = contextvars.copy_context()
         worker = threading.Thread(
             target=context.run, args=(self._work, request, turn, events), name=f"turn-{turn.request_id}", daemon=True
         )
+        self._workers.add(worker)
         worker.start()
         try:
             while (event := events.get()) is not None:
@@ -141,14 +146,14 @@ class Agent:
         values = self.graph.get_state(self._config(thread_id, "")).values
         return list(values.get("messages", []))
 
-    def _begin(self, request: Request, emit: Callable[[Event], None]) -> Running:
+    def _begin(self, request: Request, cancelled: threading.Event, emit: Callable[[Event], None]) -> Running:
         if not request.text.strip():
             raise InvalidRequest("The question is empty.")
         return Running(
             thread_id=checked("thread_id", request.thread_id) or str(uuid4()),
             request_id=checked("request_id", request.request_id) or str(uuid4()),
             user_id=checked("user_id", request.user_id) or self.settings.user_id,
-            cancelled=threading.Event(),
+            cancelled=cancelled,
             emit=emit,
         )
 

@@ -97,16 +97,9 @@ async def events_of(
     served: ServedAgent, request: ResponsesAgentRequest
 ) -> AsyncGenerator[ResponsesAgentStreamEvent, None]:
     """The turn's events, worked out in a thread of their own. Closing it cancels the turn."""
-    thread_id = ""
-
-    def interrupt() -> None:
-        """Before the first event the turn waits for its thread, which belongs to somebody else's turn."""
-        if thread_id:
-            served.cancel(thread_id)
-
-    async with aclosing(Bridge(served.predict_stream(request), interrupt).read()) as events:
+    cancelled = threading.Event()
+    async with aclosing(Bridge(served.stream_until(cancelled, request), cancelled.set).read()) as events:
         async for event in events:
-            thread_id = (event.custom_outputs or {})["thread_id"]
             yield event
 
 

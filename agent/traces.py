@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -41,15 +41,17 @@ PREVIEW_CHARS = 300
 STORE = "traces.db"
 
 
-def run_traced(agent: Agent, request: Request) -> Iterator[Event]:
-    """`agent.run`, as one trace. Closing the iterator cancels the turn and ends its spans."""
+def run_traced(
+    agent: Agent, request: Request, cancelled: threading.Event | None = None
+) -> Generator[Event, None, None]:
+    """`agent.run`, as one trace. Closing it, or setting `cancelled`, cancels the turn and ends its spans."""
     if not agent.settings.tracing.enabled or not set_up(agent.settings):
-        yield from agent.run(request)
+        yield from agent.run(request, cancelled)
         return
     request = replace(
         request, thread_id=request.thread_id or str(uuid4()), request_id=request.request_id or str(uuid4())
     )
-    events = cast("Generator[Event]", agent.run(request))
+    events = agent.run(request, cancelled)
     with TurnSpan(request, agent.settings) as turn, closing(events):
         while (event := turn.within(next, events, None)) is not None:
             turn.note(event)

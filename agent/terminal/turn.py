@@ -26,7 +26,7 @@ def follow(agent: Agent, request: Request, display: Display) -> ConversationResu
             display.note("Cancelling … (Ctrl-C again leaves at once)")
         return bool(thread_id)
 
-    with display, interrupts(cancel), closing(agent.run(request)) as events:  # type: ignore[type-var]
+    with display, interrupts(cancel), closing(agent.run(request)) as events:
         for event in events:
             if isinstance(event, TurnStarted):
                 thread_id = event.thread_id
