@@ -122,14 +122,14 @@ class Ask:
         if size and not groups and not self.has("^what is the"):
             return self.query("its rows", ["*"], f"ORDER BY {of} {best}{size}".replace("ORDER BY * ", "ORDER BY 1 "))
         value = f"count({of})" if fn == "count" else f"round({fn}({of}), 2)"
-        name = "number" if fn == "count" else "_".join([fn, *tokens(of[2:])])
+        name = "number" if of == "*" else "_".join([fn, *tokens(of.rpartition("t.")[2])])
         fields = [*(f"{sql} AS {quoted(group)}" for sql, group in groups.items()), f"{value} AS {name}"]
         order = "1" if self.has(TIME) and not size else f"{name} {best}{size}"
         tail = f"GROUP BY ALL\nORDER BY {order}" if groups else ""
         return self.query(" by ".join([name, *groups.values()]), fields, tail)
 
     def duplicates(self) -> dict[str, str]:
-        """By a key that should be unique and by the name spelled plainly; else whole rows."""
+        """By a key that should be unique and by the name spelled plainly; else rows that are equal but for the id."""
         key, name, silo = self.first(*KEYS), self.first("name"), self.first("silo")
         label = f"{name or self.first('id') or 'NULL'}::VARCHAR"
         fields = ["count(*) AS records", *["count(DISTINCT t.silo) AS silos"] * bool(silo)]
@@ -137,10 +137,10 @@ class Ask:
         apart = "silos" if silo and "silo" in words(self.text) else "records"
         tail = f"GROUP BY 1\nHAVING {apart} > 1 AND shared IS NOT NULL\nORDER BY records DESC, 1"
         spelled = f"trim(regexp_replace(lower({name}), '{LEGAL}', '', 'g'))" if name else ""
-        shared = (
-            [(key, f"the same {key[2:]}"), (spelled, f"nearly the same {name[2:]}")] if key or name else [("t", "all")]
-        )
-        made = [self.query(f"groups with {why}", [f"{sql} AS shared", *fields], tail) for sql, why in shared if sql]
+        rest = ", ".join(sql for sql in map(self.sql, self.table.columns) if sql != self.first("id")) or "t"
+        named = [(key, f"the same {key[2:]}"), (spelled, f"nearly the same {name[2:]}")]
+        shared = [why for why in named if why[0]] or [(f"row({rest})", "the same values but for the id")]
+        made = [self.query(f"groups with {why}", [f"{sql} AS shared", *fields], tail) for sql, why in shared]
         return made[0] | made[-1]
 
     def gaps(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ def table(rows: list[dict[str, Any]], count: int = 0) -> str:
     if not rows:
         return "Nothing was found."
     if len(rows) == 1 and len(rows[0]) == 1:
-        return f"**{cell('', *rows[0].values())}**"
+        return f"**{cell(*rows[0].popitem())}**"
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([cell(*item) for item in row.items()] for row in rows)]
     more = f"\n\n(The first {len(rows)} of {count:,}.)" if count > len(rows) else ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + more

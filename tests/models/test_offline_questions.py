@@ -141,6 +141,17 @@ def test_the_column_with_the_most_empty_values_comes_first(world, question):
     assert world.ask(question)[0] == ("tax_id", "VARCHAR", 3, 1)
 
 
+def test_without_a_key_or_a_name_rows_are_duplicates_when_they_are_equal_but_for_their_id():
+    connection = duckdb.connect(":memory:")
+    connection.execute(
+        "CREATE TABLE visits AS SELECT * FROM (VALUES (1, 'x', 5), (2, 'x', 5), (3, 'y', 5)) v(id, ward, n)"
+    )
+    columns = (Column("id", "INTEGER"), Column("ward", "VARCHAR"), Column("n", "INTEGER"))
+    sql = sql_of("duplicate visits", [Table("memory", "main", "visits", columns, 3, "file")])
+    assert connection.execute(sql).fetchall()[0][1:] == (2, "1 | 2")
+    connection.close()
+
+
 def test_describing_a_table_covers_every_column(world):
     rows = world.ask("describe the congress terms table")
     assert {row[0] for row in rows} == {"chamber", "firstname", "birthday", "state", "party", "termstart", "age"}
