@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
-from agent.config import Settings
+from agent.config import Settings, load_settings
 from agent.core import Agent, Request, open_agent
 from agent.registration import rehearsal, rehearsing
 from agent.requests import read_request
@@ -105,7 +105,7 @@ class ServedAgent(Answering, ResponsesAgent):  # type: ignore[misc]  # MLflow's 
     def load_context(self, context: Any) -> None:
         """Take the settings that were logged with the model."""
         if config := context.model_config:
-            self._reset(Settings.model_validate(dict(config)), self.given)
+            self._reset(load_settings(dict(config), {}, {}).settings, self.given)
 
 
 def read(request: ResponsesAgentRequest | dict[str, Any]) -> Request:

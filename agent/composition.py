@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graph.context import Model, RunContext
+from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from agent.config import ModelSettings, Settings
     from agent.execution.local import LocalBackend
     from agent.execution.warehouse import Warehouse
-    from agent.models import close_model
     from agent.records.artifacts import FolderArtifacts
     from agent.records.scopes import Scopes
     from agent.records.sqlite import SqliteRecords
@@ -62,14 +62,16 @@ def compose(settings: Settings, stack: ExitStack, given: Given) -> Parts:
     from graph.budget import Ledger
     from graph.builder import build_graph
 
+    if settings.mode != "local":
+        raise InvalidRequest(f"mode is {settings.mode}, and running there is not built yet: set mode to local.")
     home = prepared(settings.home)
     records = stack.enter_context(
-        open_records(home / "records.sqlite", settings.app_name, settings.tracing.max_payload_chars)
+        open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
     )
-    scopes = stack.enter_context(open_scopes(home / "scopes.sqlite"))
-    artifacts = FolderArtifacts(home / "artifacts")
+    scopes = stack.enter_context(open_scopes(settings.scopes_path))
+    artifacts = FolderArtifacts(settings.artifacts_path)
     warehouse = stack.enter_context(opened_warehouse(settings, home))
-    saver = stack.enter_context(opened_saver(settings, home, given.secrets))
+    saver = stack.enter_context(opened_saver(settings, given.secrets))
     backend = stack.enter_context(opened_backend(settings, artifacts, warehouse))
     base, sub = opened_models(settings, warehouse, given)
     for model in (base, sub):
@@ -94,8 +96,6 @@ def compose(settings: Settings, stack: ExitStack, given: Given) -> Parts:
 
 def prepared(home: Path) -> Path:
     """The home folder, made if need be. It holds people's questions and data: others on the machine stay out."""
-    from graph.errors import InvalidRequest
-
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -109,7 +109,7 @@ def opened_warehouse(settings: Settings, home: Path) -> Warehouse:
     return open_warehouse(home, settings.data.sample, settings.data.paths)
 
 
-def opened_saver(settings: Settings, home: Path, secrets: Secrets) -> Saver:
+def opened_saver(settings: Settings, secrets: Secrets) -> Saver:
     """The thread's memory: a file below home, or a server."""
     from checkpointers import open_checkpointer
     from graph.types import CHECKPOINTED
@@ -117,8 +117,8 @@ def opened_saver(settings: Settings, home: Path, secrets: Secrets) -> Saver:
     chosen = settings.checkpointer
     allowed = [(kind.__module__, kind.__name__) for kind in CHECKPOINTED]
     options: dict[str, dict[str, Any]] = {
-        "sqlite": {"path": chosen.path or home / "threads.sqlite"},
-        "duckdb": {"path": chosen.path or home / "threads.duckdb"},
+        "sqlite": {"path": settings.threads_path("sqlite")},
+        "duckdb": {"path": settings.threads_path("duckdb")},
         "postgres": {"conninfo": secrets(chosen.dsn_env) if chosen.dsn_env else None},
         "lakebase": {"instance_name": settings.lakebase_instance_name},
     }
@@ -126,8 +126,6 @@ def opened_saver(settings: Settings, home: Path, secrets: Secrets) -> Saver:
 
 
 def checked_options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
-    from graph.errors import InvalidRequest
-
     needs = {
         "postgres": "checkpointer.dsn_env, the name of a variable that holds the connection string",
         "lakebase": "lakebase_instance_name",

@@ -122,6 +122,21 @@ class Settings(Section):
     tracing: TracingSettings = TracingSettings()
     serve: ServeSettings = ServeSettings()
 
+    @property
+    def artifacts_path(self) -> Path:
+        return self.home.absolute() / "artifacts"
+
+    @property
+    def records_path(self) -> Path:
+        return self.home.absolute() / "records.sqlite"
+
+    @property
+    def scopes_path(self) -> Path:
+        return self.home.absolute() / "scopes.sqlite"
+
+    def threads_path(self, suffix: str) -> Path:
+        return self.checkpointer.path or self.home.absolute() / f"threads.{suffix}"
+
 
 KINDS: dict[str, Any] = {
     "limits.max_iterations": Count,

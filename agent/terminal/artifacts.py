@@ -23,7 +23,7 @@ COLUMNS = ("artifact", "status", "seconds", "created", "thread", "about")
 def store_of(options: Options) -> FolderArtifacts:
     from agent.records.artifacts import FolderArtifacts
 
-    return FolderArtifacts(load(options).settings.home.absolute() / "artifacts")
+    return FolderArtifacts(load(options).settings.artifacts_path)
 
 
 def list_artifacts(options: Options, most: int) -> None:

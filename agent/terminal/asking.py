@@ -33,7 +33,7 @@ def ask_once(options: Options, words: str) -> int:
     log_to(prepared(settings.home))
     with open_agent(settings, secrets=os.environ.get) as agent:
         thread_id = found(agent.saver, options.thread) if options.thread else None
-        result = follow(agent, Request(question, thread_id), display_for(options, agent))
+        result = follow(agent.run, Request(question, thread_id), display_for(options, agent))
     return exit_code(result, spoken=options.json or options.json_events or options.quiet)
 
 

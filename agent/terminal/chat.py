@@ -6,6 +6,7 @@ import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -76,9 +77,10 @@ class Chat:
     def ask(self, question: str) -> None:
         from agent.core import Request
         from agent.terminal.turn import follow
+        from agent.traces import run_traced
 
         request = Request(question, self.thread_id, state=self.pending)
-        result = follow(self.agent, request, self.display())
+        result = follow(partial(run_traced, self.agent), request, self.display())
         self.pending = {}
         self.thread_id = result.thread_id
         self.spent, self.turns = self.spent + result.usage, self.turns + 1
@@ -122,14 +124,20 @@ def chat(options: Options) -> int:
 
 def opened(loaded: Loaded) -> Agent:
     from agent.core import open_agent
+    from agent.traces import prepare
 
-    return open_agent(loaded.settings, secrets=os.environ.get)
+    agent = open_agent(loaded.settings, secrets=os.environ.get)
+    prepare(loaded.settings)
+    return agent
 
 
 def close(opening: Future[Agent]) -> None:
     """An agent that could not be opened needs no closing."""
     if opening.exception() is None:
+        from agent.traces import flush
+
         opening.result().close()
+        flush()
 
 
 def go_on(sitting: Chat, text: str) -> None:

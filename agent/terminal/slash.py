@@ -106,7 +106,7 @@ def state(chat: Chat, rest: str) -> None:
     saved = chat.agent.saver.get_tuple(config_of(chat.thread_id))
     kept = dict(saved.checkpoint["channel_values"].get("session", {})) if saved else {}
     settings = chat.loaded.settings
-    with open_scopes(settings.home / "scopes.sqlite") as scopes:
+    with open_scopes(settings.scopes_path) as scopes:
         kept |= scopes.shared(settings.user_id)
     rows = [(key, shown(value), "kept") for key, value in kept.items()]
     rows += [(key, shown(value), "with the next question") for key, value in chat.pending.items()]

@@ -46,7 +46,8 @@ def saver_of(options: Options) -> Iterator[Saver]:
 def opened(settings: Settings) -> Saver:
     from agent.composition import opened_saver, prepared
 
-    return opened_saver(settings, prepared(settings.home), os.environ.get)
+    prepared(settings.home)
+    return opened_saver(settings, os.environ.get)
 
 
 def found(saver: Saver, text: str) -> str:
@@ -166,7 +167,7 @@ def cancel(options: Options, text: str) -> None:
     from agent.records.sqlite import open_records
 
     settings = load(options).settings
-    with opened(settings) as saver, open_records(settings.home / "records.sqlite", settings.app_name) as records:
+    with opened(settings) as saver, open_records(settings.records_path, settings.app_name) as records:
         running = records.request_cancel(text) or records.request_cancel(found(saver, text))
     if not running:
         raise InvalidRequest(f"No turn runs on {text}: there is nothing to cancel.")

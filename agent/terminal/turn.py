@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from graph.types import ConversationResult, TurnEnded, TurnStarted
+from graph.types import ConversationResult, Event, TurnEnded
 
 if TYPE_CHECKING:
-    from agent.core import Agent, Request
+    from agent.core import Request
     from agent.terminal.displays import Display
 
 
-def follow(agent: Agent, request: Request, display: Display) -> ConversationResult:
+Run = Callable[["Request", threading.Event], Generator[Event, None, None]]
+"""`Agent.run`, or the same with a trace around it."""
+
+
+def follow(run: Run, request: Request, display: Display) -> ConversationResult:
     """Run the turn to its end. Ctrl-C cancels it and the end is shown; a second one leaves (KeyboardInterrupt)."""
-    thread_id = ""
+    cancelled = threading.Event()
 
-    def cancel() -> bool:
-        if thread_id:
-            threading.Thread(target=agent.cancel, args=(thread_id,), daemon=True).start()
-            display.note("Cancelling … (Ctrl-C again leaves at once)")
-        return bool(thread_id)
+    def cancel() -> None:
+        cancelled.set()
+        display.note("Cancelling … (Ctrl-C again leaves at once)")
 
-    with display, interrupts(cancel), closing(agent.run(request)) as events:
+    with display, interrupts(cancel), closing(run(request, cancelled)) as events:
         for event in events:
-            if isinstance(event, TurnStarted):
-                thread_id = event.thread_id
             display.show(event)
             if isinstance(event, TurnEnded):
                 return event.result
@@ -37,15 +37,16 @@ def follow(agent: Agent, request: Request, display: Display) -> ConversationResu
 
 
 @contextmanager
-def interrupts(cancel: Callable[[], bool]) -> Iterator[None]:
-    """The first Ctrl-C goes to `cancel`; when that has nothing to cancel, or the next time, it is KeyboardInterrupt."""
+def interrupts(cancel: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C goes to `cancel`, the next one is KeyboardInterrupt."""
     asked = False
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked or not cancel():
+        if asked:
             raise KeyboardInterrupt
         asked = True
+        cancel()
 
     before = signal.signal(signal.SIGINT, interrupted)
     try:
