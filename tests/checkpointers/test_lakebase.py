@@ -74,6 +74,7 @@ def test_autoscaling_endpoints(fresh_plane: ControlPlane):
         saver.delete_thread("endpoint")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its imports
 def test_the_official_lakebase_saver_reads_what_ours_wrote(fresh_plane: ControlPlane):
     from databricks_langchain.checkpoint import CheckpointSaver as Official
