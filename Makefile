@@ -5,7 +5,7 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
-QUESTION ?= Which vendors look like duplicates across the three hospital silos?
+QUESTION ?= How many invoices are there by silo, and which months are missing in the invoices?
 
 ifdef UV
   CREATE := uv venv --quiet --allow-existing --python $(PYTHON) .venv
