@@ -107,32 +107,34 @@ class Front:
             spoiled = await self._spoil(fault, scope, None, send)
             self._remember(scope, body, spoiled, fault)
             return
-        answer = await self._serve(scope, body, receive, send, hold=fault is not None)
-        self._remember(scope, body, answer, fault)
-        if fault:
-            await self._spoil(fault, scope, answer, send)
+        if fault is None:
+            await self._serve(scope, body, receive, send, lambda whole: self._remember(scope, body, whole, None))
+            return
+        answer = await self._serve(scope, body, receive, None, lambda whole: self._remember(scope, body, whole, fault))
+        await self._spoil(fault, scope, answer, send)
 
-    async def _serve(self, scope: Scope, body: bytes, receive: Receive, send: Send, *, hold: bool) -> Answer:
-        """Run the application. The answer is passed on as it comes, or held back; JSON of it is kept either way."""
+    async def _serve(
+        self, scope: Scope, body: bytes, receive: Receive, send: Send | None, ended: Callable[[Answer], None]
+    ) -> Answer:
+        """Run the application. The answer is passed on as it comes, or held back when there is nowhere to send it.
+
+        JSON of it is kept either way. `ended` is told before the last of it goes out: who has an answer finds the
+        request remembered.
+        """
         answer = Answer(500, [])
-        keep = hold
+        unread = [body]
 
         async def replay() -> Message:
-            nonlocal body
-            if body is not None:
-                message = {"type": "http.request", "body": body, "more_body": False}
-                body = None  # type: ignore[assignment]
-                return message
-            return await receive()
+            return {"type": "http.request", "body": unread.pop(), "more_body": False} if unread else await receive()
 
         async def watch(message: Message) -> None:
-            nonlocal keep
             if message["type"] == "http.response.start":
                 answer.status, answer.headers = message["status"], list(message.get("headers", []))
-                keep = keep or answer.is_json
-            elif keep:
+            elif send is None or answer.is_json:
                 answer.body += message.get("body", b"")
-            if not hold:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                ended(answer)
+            if send is not None:
                 await send(message)
 
         await self._app(scope, replay, watch)

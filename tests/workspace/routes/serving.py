@@ -4,9 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
@@ -14,6 +13,9 @@ from tests.workspace.completion import chunks, whole
 from tests.workspace.errors import ApiError, bad_request
 from tests.workspace.routes.request import SIGNED_IN, Body, Ws, required
 from tests.workspace.serving import Endpoint
+
+if TYPE_CHECKING:
+    import httpx
 
 api = APIRouter(dependencies=SIGNED_IN)
 FORWARD_TIMEOUT = 297.0
@@ -87,6 +89,8 @@ def _ended(events: Iterator[str]) -> Iterator[str]:
 
 def _forward(endpoint: Endpoint, given: dict[str, Any]) -> Response:
     """Pass a request on to the local server, and its answer (also a stream) back."""
+    import httpx
+
     client = httpx.Client(timeout=FORWARD_TIMEOUT)
     request = client.build_request("POST", f"{endpoint.forward_to}/invocations", json=given)
     try:
@@ -99,7 +103,7 @@ def _forward(endpoint: Endpoint, given: dict[str, Any]) -> Response:
     )
 
 
-def _passed_on(client: httpx.Client, answer: httpx.Response) -> Iterator[bytes]:
+def _passed_on(client: "httpx.Client", answer: "httpx.Response") -> Iterator[bytes]:
     with closing(client), closing(answer):
         yield from answer.iter_bytes()
 
