@@ -1,7 +1,8 @@
 """Checkpoints in PostgreSQL, in the official saver's own tables: its readers still work on them.
 
-Every operation is one statement, so it is one round trip, atomic, and safe to send again: when a connection turns out
-dead the operation is repeated on another. Only with `segments=True` are lists stored as the official saver can't read.
+A put, its writes and a get are one statement each: one round trip, atomic, and safe to send again, so that it is
+repeated on another connection when its own turns out dead. Only with `segments=True` are lists stored as the official
+saver can't read, and a put that brings segments is a transaction.
 """
 
 from __future__ import annotations
@@ -388,12 +389,11 @@ class PostgresSaver(Saver):
                 kind, data = self._typed(value)
             blobs.append((channel, str(new[channel]), kind, data))
         lease = self._lease(place)
-        if writer.segments:
-            self._put_segments(place, writer.segments)
         from psycopg.types.json import Jsonb
 
-        saved = self._count(
-            _PUT,
+        saved = self._put_rows(
+            place,
+            writer.segments,
             {
                 **_columns(("channels", "versions", "types", "blobs"), blobs),
                 "thread": place.thread_id,
@@ -414,11 +414,21 @@ class PostgresSaver(Saver):
             return None
         return writer.listed(value, before.lists.get(channel) if before else None)
 
-    def _put_segments(self, place: Place, rows: Sequence[SegmentRow]) -> None:
+    def _put_rows(self, place: Place, rows: Sequence[SegmentRow], checkpoint: Mapping[str, Any]) -> int:
+        """Segments are seen with the checkpoint that points at them or not at all: no prune takes them for waste."""
+        if not rows:
+            return self._count(_PUT, checkpoint)
         columns = _columns(("lineages", "starts", "sizes", "hashes", "data"), [row[1:] for row in rows])
-        stored = self._rows(_PUT_SEGMENTS, {**columns, "thread": place.thread_id, "ns": place.ns})[0][0]
-        if stored != len(rows):
-            raise LineageTaken
+        segments = {**columns, "thread": place.thread_id, "ns": place.ns}
+
+        def work(connection: Connection[Any]) -> int:
+            with connection.transaction():
+                stored = connection.execute(_PUT_SEGMENTS, segments).fetchone()
+                if stored is None or stored[0] != len(rows):
+                    raise LineageTaken
+                return connection.execute(_PUT, checkpoint).rowcount
+
+        return self._run(work)
 
     def _put_writes(
         self, place: Place, checkpoint_id: str, writes: Sequence[tuple[int, str, Any]], task: tuple[str, str]
