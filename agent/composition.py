@@ -31,9 +31,12 @@ Secrets = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class Given:
-    """What the caller brings: secrets by name, models instead of the settings' ones, and tools of its own."""
+    """What the caller brings: secrets by name, a WorkspaceClient for Lakebase and ChatDatabricks (without it they find
+    their own credentials), models instead of the settings' ones, and tools of its own.
+    """
 
     secrets: Secrets = lambda name: None
+    workspace: Callable[[], Any] | None = None
     base_model: BaseChatModel | None = None
     sub_model: BaseChatModel | None = None
     tools: Iterable[BaseTool] = ()
@@ -71,7 +74,7 @@ def compose(settings: Settings, stack: ExitStack, given: Given) -> Parts:
     scopes = stack.enter_context(open_scopes(settings.scopes_path))
     artifacts = FolderArtifacts(settings.artifacts_path)
     warehouse = stack.enter_context(opened_warehouse(settings, home))
-    saver = stack.enter_context(opened_saver(settings, given.secrets))
+    saver = stack.enter_context(opened_saver(settings, given))
     backend = stack.enter_context(opened_backend(settings, artifacts, warehouse))
     base, sub = opened_models(settings, warehouse, given)
     for model in (base, sub):
@@ -109,7 +112,7 @@ def opened_warehouse(settings: Settings, home: Path) -> Warehouse:
     return open_warehouse(home, settings.data.sample, settings.data.paths)
 
 
-def opened_saver(settings: Settings, secrets: Secrets) -> Saver:
+def opened_saver(settings: Settings, given: Given) -> Saver:
     """The thread's memory: a file below home, or a server."""
     from checkpointers import open_checkpointer
     from graph.types import CHECKPOINTED
@@ -119,10 +122,13 @@ def opened_saver(settings: Settings, secrets: Secrets) -> Saver:
     options: dict[str, dict[str, Any]] = {
         "sqlite": {"path": settings.threads_path("sqlite")},
         "duckdb": {"path": settings.threads_path("duckdb")},
-        "postgres": {"conninfo": secrets(chosen.dsn_env) if chosen.dsn_env else None},
+        "postgres": {"conninfo": given.secrets(chosen.dsn_env) if chosen.dsn_env else None},
         "lakebase": {"instance_name": settings.lakebase_instance_name},
     }
-    return open_checkpointer(chosen.kind, allowed_types=allowed, **checked_options(chosen.kind, options[chosen.kind]))
+    checked = checked_options(chosen.kind, options[chosen.kind])
+    if chosen.kind == "lakebase" and given.workspace is not None:
+        checked["workspace_client"] = given.workspace()
+    return open_checkpointer(chosen.kind, allowed_types=allowed, **checked)
 
 
 def checked_options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -172,11 +178,11 @@ def guards_of(settings: Settings) -> Any:
 
 def opened_models(settings: Settings, warehouse: Warehouse, given: Given) -> tuple[Model, Model]:
     """Base model and sub-model; without settings of its own, the sub-model is the base model without tools."""
-    base = model_of("base_model", settings.base_model, given.base_model, settings, warehouse, given.secrets)
+    base = model_of("base_model", settings.base_model, given.base_model, settings, warehouse, given)
     if settings.sub_model is None and given.sub_model is None:
         return base, base
     chosen = settings.sub_model or settings.base_model
-    return base, model_of("sub_model", chosen, given.sub_model, settings, warehouse, given.secrets)
+    return base, model_of("sub_model", chosen, given.sub_model, settings, warehouse, given)
 
 
 def model_of(
@@ -185,7 +191,7 @@ def model_of(
     chat: BaseChatModel | None,
     settings: Settings,
     warehouse: Warehouse,
-    secrets: Secrets,
+    given: Given,
 ) -> Model:
     from agent.models import open_model
 
@@ -197,7 +203,7 @@ def model_of(
 
         return OfflineModel(tables=warehouse.tables, has_text=settings.data.text is not None)
 
-    return open_model(chosen, offline=offline, secrets=secrets, setting=section)
+    return open_model(chosen, offline=offline, secrets=given.secrets, workspace=given.workspace, setting=section)
 
 
 def prompts_of(settings: Settings, warehouse: Warehouse) -> Any:

@@ -44,10 +44,10 @@ def saver_of(options: Options) -> Iterator[Saver]:
 
 
 def opened(settings: Settings) -> Saver:
-    from agent.composition import opened_saver, prepared
+    from agent.composition import Given, opened_saver, prepared
 
     prepared(settings.home)
-    return opened_saver(settings, os.environ.get)
+    return opened_saver(settings, Given(secrets=os.environ.get))
 
 
 def found(saver: Saver, text: str) -> str:

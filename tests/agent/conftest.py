@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,16 @@ def opened(home: Path) -> Iterator[Opener]:
     """Opens agents over one home, without sample data unless asked for; closes them after the test."""
     with ExitStack() as stack:
 
-        def opens(*script: Any, sub_model: ScriptedModel | None = None, **settings: Any) -> Agent:
+        def opens(
+            *script: Any, sub_model: ScriptedModel | None = None, live: Mapping[str, Any] | None = None, **settings: Any
+        ) -> Agent:
             model = script[0] if len(script) == 1 and isinstance(script[0], ScriptedModel) else ScriptedModel(*script)
             given = {"home": home, "data": {"sample": False}, "tracing": {"enabled": False}, **settings}
-            models = {"base_model": model, "sub_model": sub_model or ScriptedModel.by(lambda messages: "nothing")}
+            models = {
+                **(live or {}),
+                "base_model": model,
+                "sub_model": sub_model or ScriptedModel.by(lambda messages: "nothing"),
+            }
             return stack.enter_context(open_agent(Settings.model_validate(given), **models))
 
         yield opens
