@@ -61,7 +61,7 @@ def files(client: WorkspaceClient, ws: Workspace, place: Place) -> None:
     client.files.create_directory(f"{place.volume}/d")
     client.files.upload(path, io.BytesIO(b"x"))
     client.files.get_metadata(path)
-    client.api_client.do("GET", f"/api/2.0/fs/files{path}", raw=True)["contents"].close()
+    client.api_client.do("GET", f"/api/2.0/fs/files{path}", raw=True)["contents"].read()
     client.files.get_directory_metadata(f"{place.volume}/d")
     list(client.files.list_directory_contents(f"{place.volume}/d"))
     client.files.delete(path)

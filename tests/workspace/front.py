@@ -122,7 +122,7 @@ class Front:
         request remembered.
         """
         answer = Answer(500, [])
-        unread = [body]
+        unread, tellings = [body], [ended]
 
         async def replay() -> Message:
             return {"type": "http.request", "body": unread.pop(), "more_body": False} if unread else await receive()
@@ -133,11 +133,15 @@ class Front:
             elif send is None or answer.is_json:
                 answer.body += message.get("body", b"")
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                ended(answer)
+                tellings.pop()(answer)
             if send is not None:
                 await send(message)
 
-        await self._app(scope, replay, watch)
+        try:
+            await self._app(scope, replay, watch)
+        finally:
+            if tellings:  # the client left early, or the application broke off
+                ended(answer)
         return answer
 
     async def _spoil(self, fault: Fault, scope: Scope, answer: Answer | None, send: Send) -> Answer | None:
