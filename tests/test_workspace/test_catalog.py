@@ -54,6 +54,13 @@ def test_tables_have_columns_types_and_comments(target: Target, place: Place) ->
     assert not client.tables.exists(name).table_exists
 
 
+def test_everything_that_is_listed_can_be_looked_into(target: Target, place: Place) -> None:
+    client = target.client()
+    for schema in client.schemas.list(place.catalog):
+        for table in client.tables.list(place.catalog, schema.name):
+            assert table.full_name.startswith(f"{place.catalog}.{schema.name}.")
+
+
 def test_volumes(target: Target, place: Place) -> None:
     api = target.client().volumes
     api.create(catalog_name=place.catalog, schema_name=place.schema, name="more", volume_type=VolumeType.MANAGED)

@@ -107,8 +107,10 @@ class Catalog:
         self._schemas.pop(f"{catalog}.{name}", None)
 
     def tables(self, catalog: str, schema: str) -> list[str]:
-        """The tables and views of a schema."""
+        """The tables and views of a schema; of information_schema none, since the engine does not keep them."""
         self.schema(catalog, schema)
+        if schema == "information_schema":
+            return []
         rows = self._ws.engine.rows(f"SHOW TABLES IN `{catalog}`.`{schema}`")
         return sorted(row["tableName"] for row in rows if not row["isTemporary"])
 
