@@ -4,7 +4,8 @@ import os
 import sys
 import threading
 
-from agent.terminal.command_line import INTERRUPTED, main
+from agent.terminal.command_line import main
+from agent.terminal.exits import INTERRUPTED
 
 
 def leave(code: int) -> None:

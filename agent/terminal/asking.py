@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from agent.terminal.command_line import INTERRUPTED, OK, PARTIAL, REFUSED
+from agent.terminal.exits import INTERRUPTED, OK, PARTIAL, REFUSED
 from agent.terminal.options import Options, load
 from graph.errors import InvalidRequest
 from graph.types import ConversationResult

@@ -13,10 +13,9 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from agent.settings.error import SettingsError
+from agent.terminal.exits import DEFECT, INTERRUPTED, OK, REFUSED
 from agent.terminal.options import Options
 from agent.terminal.placing import AnyOrder
-
-OK, DEFECT, REFUSED, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 ABOUT = """Ask a question about data that fits in no context window.
 
