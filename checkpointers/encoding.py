@@ -1,6 +1,7 @@
 """Values to bytes and back: LangGraph's serializer (strict), then zstd, then the cipher if there is one.
 
-A sealed blob is `tag | crc32 | payload`, or `tag | name length | cipher name | ciphertext of a sealed blob`.
+A sealed blob is `tag | crc32 of tag and payload | payload`, or
+`tag | name length | cipher name | ciphertext of a sealed blob`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-RAW, ZSTD, ENCRYPTED = 0, 1, 16
+RAW, ZSTD, ENCRYPTED = 2, 4, 16
+_OLD_RAW, _OLD_ZSTD = 0, 1  # their checksum is of the payload only, so that it can't tell one from the other
+_PREFIX = struct.Struct("<BI")
 _SMALL = 96
 _FEW = 4096
 _LEVEL = 3
@@ -66,7 +69,7 @@ class Codec:
 
     def seal(self, plain: bytes) -> bytes:
         tag, payload = _compressed(plain)
-        sealed = struct.pack("<BI", tag, zlib.crc32(payload)) + payload
+        sealed = _PREFIX.pack(tag, zlib.crc32(payload, tag)) + payload
         if self.cipher is None:
             return sealed
         name, secret = self.cipher.encrypt(sealed)
@@ -78,13 +81,13 @@ class Codec:
             raise Undecodable("empty")
         if sealed[0] == ENCRYPTED:
             sealed = self._decrypted(sealed)
-        tag, crc = struct.unpack_from("<BI", sealed.ljust(5, b"\0"))
+        tag, crc = _PREFIX.unpack_from(sealed.ljust(5, b"\0"))
         payload = sealed[5:]
-        if zlib.crc32(payload) != crc:
+        if zlib.crc32(payload, 0 if tag <= _OLD_ZSTD else tag) != crc:
             raise Undecodable("checksum differs")
-        if tag == RAW:
+        if tag in (RAW, _OLD_RAW):
             return payload
-        if tag != ZSTD:
+        if tag not in (ZSTD, _OLD_ZSTD):
             raise Undecodable(f"unknown tag {tag}")
         return _expanded(payload)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from checkpointers import AesGcm, CorruptRow
-from checkpointers.encoding import Codec, Raw, Undecodable, strict_serializer
+from checkpointers.encoding import Codec, Raw, Undecodable, _compressed, strict_serializer
 from tests.checkpointers.conftest import Opener
 from tests.checkpointers.making import Line, config
 
@@ -86,3 +88,9 @@ def test_raw_values_are_not_touched():
     packed = codec.dumps({"a": 1})
     assert codec.dumps(Raw(packed)) == packed
     assert codec.loads(packed) == {"a": 1}
+
+
+@pytest.mark.parametrize(("tag", "payload"), [(0, b"plain"), (1, _compressed(b"plain" * 40)[1])])
+def test_blobs_from_before_the_checksum_covered_the_tag(tag: int, payload: bytes):
+    old = struct.pack("<BI", tag, zlib.crc32(payload)) + payload
+    assert Codec(strict_serializer()).open(old) == (b"plain" * 40 if tag else b"plain")
