@@ -43,10 +43,11 @@ class Packed:
 class Fingerprint:
     """What a list looked like when it was saved."""
 
-    __slots__ = ("_contents", "_extras", "_types")
+    __slots__ = ("_contents", "_extras", "_messages", "_types")
 
-    def __init__(self, types: list[type], contents: list[Any], extras: list[Any]) -> None:
-        self._types, self._contents, self._extras = types, contents, extras
+    def __init__(self, types: list[type], contents: list[Any], extras: list[Any], *, messages: bool) -> None:
+        """`messages`: whether all are."""
+        self._types, self._contents, self._extras, self._messages = types, contents, extras, messages
 
     def __len__(self) -> int:
         return len(self._types)
@@ -59,30 +60,37 @@ class Fingerprint:
         head = values[:known]
         if list(map(type, head)) != self._types:
             return False
-        contents, extras = _looks(head, self._types)
+        contents, extras = _looks(head, self._types, self._messages)
         return contents == self._contents and extras == self._extras
 
     def extended(self, values: Sequence[Any]) -> Fingerprint | None:
         more = fingerprint(values)
         if more is None:
             return None
-        return Fingerprint(self._types + more._types, self._contents + more._contents, self._extras + more._extras)
+        return Fingerprint(
+            self._types + more._types,
+            self._contents + more._contents,
+            self._extras + more._extras,
+            messages=self._messages and more._messages,
+        )
 
 
 def fingerprint(values: Sequence[Any]) -> Fingerprint | None:
     """None when some element can't be watched."""
     types = list(map(type, values))
-    if not all(_watchable(t) for t in set(types)):
+    kinds = set(types)
+    messages = all(map(_is_message, kinds))
+    if not messages and not all(map(_watchable, kinds)):
         return None
-    contents, extras = _looks(values, types)
+    contents, extras = _looks(values, types, messages)
     try:
-        return Fingerprint(types, [_kept(c) for c in contents], [_kept(e) for e in extras])
+        return Fingerprint(types, [_kept(c) for c in contents], [_kept(e) for e in extras], messages=messages)
     except ormsgpack.MsgpackEncodeError:
         return None
 
 
-def _looks(values: Sequence[Any], types: Sequence[type]) -> tuple[list[Any], list[Any]]:
-    if all(map(_is_message, set(types))):
+def _looks(values: Sequence[Any], types: Sequence[type], messages: bool) -> tuple[list[Any], list[Any]]:
+    if messages:
         return [v.__dict__ for v in values], [v.__pydantic_extra__ for v in values]
     return [v.__dict__ if _is_message(t) else v for v, t in zip(values, types, strict=True)], [
         v.__pydantic_extra__ if _is_message(t) else None for v, t in zip(values, types, strict=True)

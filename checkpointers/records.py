@@ -58,8 +58,7 @@ class WritesRow(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Rows that are saved together or not at all."""
 
     checkpoint: CheckpointRow | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from checkpointers.records import Run
 
@@ -12,8 +12,7 @@ HASH = 16
 MAX_RUNS = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How a list is made: `runs` in order, of which the last elements may be new ones, to be written to `lineage`."""
 
     runs: tuple[Run, ...]
@@ -54,7 +53,7 @@ def appended(runs: tuple[Run, ...], fresh: Sequence[int], lineage: int) -> Plan:
     if not runs:
         return Plan((Run(lineage, 0, len(fresh)),), lineage, 0, tuple(fresh))
     last = runs[-1]
-    grown = last._replace(stop=last.stop + len(fresh))
+    grown = Run(last.lineage, last.start, last.stop + len(fresh))
     return Plan((*runs[:-1], grown), last.lineage, last.stop, tuple(fresh))
 
 

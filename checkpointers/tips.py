@@ -53,7 +53,7 @@ class Tips:
             return self._tips.get(place)
 
     def put(self, place: Place, tip: Tip) -> None:
-        tip.size = sum(known.size for known in tip.lists.values())
+        tip.size = sum([known.size for known in tip.lists.values()])
         with self._lock:
             old = self._tips.pop(place, None)
             self._bytes += tip.size - (old.size if old else 0)
