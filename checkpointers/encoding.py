@@ -17,6 +17,8 @@ from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from checkpointers.packing import packed
+
 RAW, ZSTD, ENCRYPTED = 2, 4, 16
 _OLD_RAW, _OLD_ZSTD = 0, 1  # their checksum is of the payload only, so that it can't tell one from the other
 _PREFIX = struct.Struct("<BI")
@@ -106,8 +108,13 @@ class Codec:
             return value.data
         if isinstance(value, RawList):
             return b"m" + self.packed_list(value.elements)
-        name, data = self.plain.dumps_typed(value)
+        name, data = self._dumps_typed(value)
         return typed(name, data)
+
+    def _dumps_typed(self, value: Any) -> tuple[str, bytes]:
+        if self.splits_lists and value is not None and not isinstance(value, bytes | bytearray):
+            return "msgpack", packed(value)
+        return self.plain.dumps_typed(value)
 
     def loads(self, data: bytes) -> Any:
         return self.plain.loads_typed(untyped(data))
@@ -116,7 +123,7 @@ class Codec:
         """Each element as it would stand inside a packed list, or None when these can't be told apart."""
         out = []
         for value in values:
-            name, data = self.plain.dumps_typed([value])
+            name, data = self._dumps_typed([value])
             if name != "msgpack":
                 return None
             out.append(data[1:])
