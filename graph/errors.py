@@ -3,7 +3,6 @@
 AgentError                  anything below; its text names what to change
 ├── ModelUnavailable        no configured model answered
 ├── BackendUnavailable      a run can't be started, reached or stopped
-├── UnknownOutcome          a run may or may not have been started: ask again with the same token
 ├── BudgetExceeded          a reservation did not fit the ledger
 ├── Cancelled               the request was cancelled while something was waited for
 └── InvalidRequest          the request itself can't be served
@@ -19,10 +18,6 @@ class ModelUnavailable(AgentError):
 
 
 class BackendUnavailable(AgentError):
-    pass
-
-
-class UnknownOutcome(BackendUnavailable):
     pass
 
 

@@ -21,7 +21,7 @@ def processed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     result = ctx.artifacts.result(delegation.artifact_id)
     if result is None:
         raise BackendUnavailable(f"{delegation.artifact_id} has ended and its result.json can't be found")
-    text = read_out(ctx, state, delegation, result)
+    text = read_out(ctx, delegation, result)
     ctx.artifacts.write_digest(delegation.artifact_id, text)
     ctx.records.advance(delegation.artifact_id, "consumed", {"digest_chars": len(text)})
     summary = entry(text.partition("\n\n")[2] or text)
@@ -31,7 +31,7 @@ def processed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     return {"delegations": {delegation.artifact_id: delegation}, "messages": [message]}
 
 
-def read_out(ctx: RunContext, state: DelegationState, delegation: Delegation, result: ExecutionResult) -> str:
+def read_out(ctx: RunContext, delegation: Delegation, result: ExecutionResult) -> str:
     """Short output as it is; long output as a digest by fresh models."""
     artifact_id, sizes = delegation.artifact_id, ctx.digesting
     size = ctx.artifacts.size(artifact_id)
@@ -41,6 +41,5 @@ def read_out(ctx: RunContext, state: DelegationState, delegation: Delegation, re
     def progress(done: int, total: int) -> None:
         ctx.emit(ChunkRead(delegation.call_id, artifact_id, done, total))
 
-    instruction = state["artifact"].instruction if "artifact" in state else delegation.instruction
-    text = digest(ctx, ctx.artifacts.text(artifact_id), instruction, size, progress)
+    text = digest(ctx, ctx.artifacts.text(artifact_id), delegation.instruction, size, progress)
     return report(artifact_id, result, sizes.short_chars, text)
