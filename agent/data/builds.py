@@ -25,19 +25,19 @@ KEPT_BUILDS = 4
 
 
 @contextmanager
-def held_sample(folder: Path) -> Iterator[Path]:
+def hold_sample(folder: Path) -> Iterator[Path]:
     """The sample's database file below `folder`."""
-    with _held(folder / f"sample-{generated.VERSION}.duckdb", _fill_sample) as path:
+    with _hold(folder / f"sample-{generated.VERSION}.duckdb", _fill_sample) as path:
         yield path
 
 
 @contextmanager
-def held_files(folder: Path, files: Sequence[DataFile]) -> Iterator[Path]:
+def hold_files(folder: Path, files: Sequence[DataFile]) -> Iterator[Path]:
     """The database file of the user's files as they are now. Older ones go when nobody holds them."""
     import duckdb
 
     key = sha256("\n".join([duckdb.__version__, *(file.key for file in files)]).encode()).hexdigest()[:16]
-    with _held(folder / f"files-{key}.duckdb", partial(_fill_files, files)) as path:
+    with _hold(folder / f"files-{key}.duckdb", partial(_fill_files, files)) as path:
         yield path
 
 
@@ -62,7 +62,7 @@ def _describe(connection: DuckDBPyConnection, name: str, kind: str, source: str)
 
 
 @contextmanager
-def _held(path: Path, fill: Callable[[DuckDBPyConnection], None]) -> Iterator[Path]:
+def _hold(path: Path, fill: Callable[[DuckDBPyConnection], None]) -> Iterator[Path]:
     """`path`, built by `fill` when it is not there, and safe from being removed until the context ends."""
     with path.with_name("build.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

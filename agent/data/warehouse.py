@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from agent.data.builds import FILES_SCHEMA, SAMPLE_SCHEMAS, held_files, held_sample
+from agent.data.builds import FILES_SCHEMA, SAMPLE_SCHEMAS, hold_files, hold_sample
 from agent.data.files import find_files
 from agent.data.session import QueryFailed, Session
 
@@ -222,9 +222,9 @@ def open_warehouse(home: Path, sample: bool = True, paths: Sequence[Path] = ()) 
     catalogs: dict[str, Path] = {}
     with ExitStack() as held:
         if files:
-            catalogs[FILES] = held.enter_context(held_files(folder, files))
+            catalogs[FILES] = held.enter_context(hold_files(folder, files))
         if sample:
-            catalogs[SAMPLE] = held.enter_context(held_sample(folder))
+            catalogs[SAMPLE] = held.enter_context(hold_sample(folder))
         readable = tuple(file.path for file in files if file.kind == "parquet")
         return Warehouse(Sources(catalogs, readable, spill), held.pop_all())
 
@@ -241,7 +241,7 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect(":memory:")
-    allowed = ", ".join(f"'{_quoted(path)}'" for path in sources.readable)
+    allowed = ", ".join(f"'{_quote(path)}'" for path in sources.readable)
     settings = (
         "python_enable_replacements = false",
         "autoinstall_known_extensions = false",
@@ -250,14 +250,14 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
         "enable_progress_bar = false",
         "TimeZone = 'UTC'",
         f"memory_limit = '{memory}'",
-        f"temp_directory = '{_quoted(sources.spill / uuid4().hex)}'",
+        f"temp_directory = '{_quote(sources.spill / uuid4().hex)}'",
         f"allowed_paths = [{allowed}]",
         "enable_external_access = false",
         "lock_configuration = true",
     )
     try:
         for name, path in sources.catalogs.items():
-            connection.execute(f"ATTACH '{_quoted(path)}' AS {name} (READ_ONLY)")
+            connection.execute(f"ATTACH '{_quote(path)}' AS {name} (READ_ONLY)")
         for setting in settings:
             connection.execute(f"SET {setting}")
     except duckdb.Error:
@@ -266,5 +266,5 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
     return connection
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return str(path).replace("'", "''")

@@ -26,7 +26,7 @@ class Text:
     @property
     def text(self) -> str:
         """The whole text, with its line ends."""
-        return "".join(_decoded(path.read_bytes()) for path in self.paths)
+        return "".join(_decode(path.read_bytes()) for path in self.paths)
 
     @property
     def bytes(self) -> int:
@@ -102,13 +102,13 @@ class Text:
             with path.open("rb") as file:
                 file.seek(position)
                 for line in file:
-                    yield _decoded(line).rstrip("\r\n")
+                    yield _decode(line).rstrip("\r\n")
             position = 0
 
 
-def _decoded(raw: bytes) -> str:
+def _decode(raw: bytes) -> str:
     try:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         lines = raw.splitlines(keepends=True)
-    return raw.decode("latin-1") if len(lines) < 2 else "".join(map(_decoded, lines))
+    return raw.decode("latin-1") if len(lines) < 2 else "".join(map(_decode, lines))
