@@ -14,7 +14,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from agent.core import Request, open_agent
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 from benchmarks.longcontext.corpus import CHARS_PER_TOKEN, Corpus, Task
 from benchmarks.longcontext.reader import plainly
 from benchmarks.longcontext.setting import Setting
