@@ -31,8 +31,8 @@ def page(measured: Iterable[Measured], goals: Iterable[str], command: str) -> st
         "# Long contexts",
         f"Written by `{command}`.",
         "“reader wrong” is the share of lines that the reader is to misread (and did). “one call” gets the whole text "
-        "and the question at once, and the deterministic reader reads a long text no worse than a short one, as long as "
-        "it fits. “shown” is all that the analyst, or the one call, was shown; tokens are of four characters.",
+        "and the question at once; the deterministic reader reads a long text no worse than a short one, as long as it "
+        "fits. “shown” is all that the analyst, or the one call, was shown; tokens are of four characters.",
         "\n".join(f"- {goal}" for goal in goals),
         "![Accuracy by size](longcontext.png)",
         "\n".join(
