@@ -15,7 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
 from agent.core import Request, open_agent
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 from benchmarks.longcontext.corpus import CHARS_PER_TOKEN, Corpus, Task
 from benchmarks.longcontext.reader import Reader, plainly
 from benchmarks.longcontext.setting import Setting

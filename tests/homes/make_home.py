@@ -27,7 +27,7 @@ from langchain_core.messages import BaseMessage  # noqa: E402
 
 from agent.config import Settings  # noqa: E402
 from agent.core import Agent, Request, open_agent  # noqa: E402
-from agent.scripted import ScriptedModel, calls, delegates, exits, says, together  # noqa: E402
+from agent.models.scripted import ScriptedModel, calls, delegates, exits, says, together  # noqa: E402
 
 KINDS = ("sqlite", "duckdb")
 LEFT_OUT = (".matplotlib", "log.txt")

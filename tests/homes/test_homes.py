@@ -19,7 +19,7 @@ import pytest
 import main as command_line
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
-from agent.scripted import ScriptedModel, calls, delegates, says
+from agent.models.scripted import ScriptedModel, calls, delegates, says
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in HERE.glob("*.json"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.core import Request, open_agent
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 from benchmarks.longcontext.__main__ import main, parsed, tokens
 from benchmarks.longcontext.corpus import write
 from benchmarks.longcontext.goals import verdicts
