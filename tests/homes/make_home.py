@@ -23,11 +23,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from agent.scripted import ScriptedModel, calls, delegates, exits, says, together  # noqa: E402
 from langchain_core.messages import BaseMessage  # noqa: E402
 
 from agent.config import Settings  # noqa: E402
 from agent.core import Agent, Request, open_agent  # noqa: E402
-from agent.models.scripted import ScriptedModel, calls, delegates, exits, says, together  # noqa: E402
 
 KINDS = ("sqlite", "duckdb")
 LEFT_OUT = (".matplotlib", "log.txt")
