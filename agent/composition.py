@@ -199,7 +199,7 @@ def model_of(
         return Model(chat, type(chat).__name__, chosen.input_price, chosen.output_price)
 
     def offline() -> BaseChatModel:
-        from agent.offline import OfflineModel
+        from agent.models.offline import OfflineModel
 
         return OfflineModel(tables=warehouse.tables, has_text=settings.data.text is not None)
 

@@ -16,7 +16,7 @@ from agent.execution.sql import SqlResult
 from agent.execution.text import Text
 from agent.execution.value import as_json, output_of
 from agent.execution.warehouse import Column, Table
-from agent.offline import OfflineModel
+from agent.models.offline import OfflineModel
 from agent.prompts import AgentPrompts, genie_sql
 from agent.tools.local_genie import Exchange, sql_in
 from graph.blob import parse_blob

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.execution.warehouse import Column, Table
-from agent.offline.model import careful
-from agent.offline.questions import queries
+from agent.models.offline.model import careful
+from agent.models.offline.questions import queries
 from agent.prompts import clip
 
 SCRIPT = """

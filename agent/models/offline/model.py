@@ -9,10 +9,10 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
-from agent.offline.catalog import full
-from agent.offline.questions import queries
-from agent.offline.reading import answer_of, merge_notes, read_part, table
-from agent.offline.text import ABOUT_TEXT, text_code
+from agent.models.offline.catalog import full
+from agent.models.offline.questions import queries
+from agent.models.offline.reading import answer_of, merge_notes, read_part, table
+from agent.models.offline.text import ABOUT_TEXT, text_code
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
 from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
 from graph.blob import Blob, parse_blob

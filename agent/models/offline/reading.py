@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from agent.offline.words import FILLER, quotes, words
+from agent.models.offline.words import FILLER, quotes, words
 
 IN_ALL, MOST = "lines in all", 25
 COUNTED = re.compile(r"^(?:\[part [^\]]*\] )?([\d,]+) × (.+)$", re.MULTILINE)

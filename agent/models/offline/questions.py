@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.offline.catalog import best_table, columns_in, full, is_number, literal, quoted
-from agent.offline.words import FILLER, QUOTED, likeness, quotes, tokens, words
+from agent.models.offline.catalog import best_table, columns_in, full, is_number, literal, quoted
+from agent.models.offline.words import FILLER, QUOTED, likeness, quotes, tokens, words
 
 AGGREGATES = {
     "avg": r"\b(?:average|mean|avg)\b",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agent.offline.words import FILLER, QUOTED, quotes, words
+from agent.models.offline.words import FILLER, QUOTED, quotes, words
 
 ABOUT_TEXT = r"\b(?:lines?|logs?|texts?|files?|documents?|mentions?|grep|ips?|users?|says?|contains?|errors?)\b"
 COUNTED = (

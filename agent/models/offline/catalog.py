@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from agent.offline.words import likeness, tokens, words
+from agent.models.offline.words import likeness, tokens, words
 
 NUMERIC = re.compile(r"U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL")
 LABELS = {"id", "number", "code", "zip", "year", "congress"}
