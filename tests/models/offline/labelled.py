@@ -1,0 +1,193 @@
+"""Questions that people ask, with their truths as SQL; None where the rules can't know and must not give a figure.
+
+A truth that ends in LIMIT is the beginning of a longer answer. `v`, `o`, `i` are the sample's vendors, purchase orders
+and invoices of all silos.
+"""
+
+from __future__ import annotations
+
+ANSWERED = {
+    "How many vendors are there?": "SELECT count(*) FROM v",
+    "How many invoices do we have?": "SELECT count(*) FROM i",
+    "How many invoices are there by silo?": "SELECT silo, count(*) FROM i GROUP BY 1",
+    "How many active vendors are there?": "SELECT count(*) FROM v WHERE active",
+    "How many active vendors are in silo north?": "SELECT count(*) FROM v WHERE active AND silo = 'north'",
+    "active vendors in lakeside": "SELECT count(*) FROM v WHERE active AND silo = 'lakeside'",
+    "How many vendors are there in Portland?": "SELECT count(*) FROM v WHERE city = 'Portland'",
+    "What is the total amount of all invoices?": "SELECT round(sum(amount), 2) FROM i",
+    "What's the average invoice amount?": "SELECT round(avg(amount), 2) FROM i",
+    "Total invoice amount by silo": "SELECT silo, round(sum(amount), 2) FROM i GROUP BY 1",
+    "How many open invoices are there?": "SELECT count(*) FROM i WHERE status = 'open'",
+    "How many invoices are paid?": "SELECT count(*) FROM i WHERE status = 'paid'",
+    "How many invoices were paid in 2025?": "SELECT count(*) FROM i WHERE year(paid_date) = 2025",
+    "Top 5 vendors by invoice amount":
+        "SELECT vendor_id, round(sum(amount), 2) FROM i GROUP BY 1 ORDER BY 2 DESC LIMIT 5",
+    "Which department has the most purchase orders?":
+        "SELECT department, count(*) FROM o GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+    "Which department spends the most?":
+        "SELECT department, round(sum(amount), 2) FROM o GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+    "How many orders come from Radiology?": "SELECT count(*) FROM o WHERE department = 'Radiology'",
+    "How many purchase orders from Radiology were cancelled?":
+        "SELECT count(*) FROM o WHERE department = 'Radiology' AND status = 'cancelled'",
+    "total amount of cancelled purchase orders": "SELECT round(sum(amount), 2) FROM o WHERE status = 'cancelled'",
+    "Show me the number of invoices per month in 2024":
+        "SELECT date_trunc('month', invoice_date)::DATE, count(*) FROM i WHERE year(invoice_date) = 2024 GROUP BY 1",
+    "purchase orders by status": "SELECT status, count(*) FROM o GROUP BY 1",
+    "average unit price by item": "SELECT item, round(avg(unit_price), 2) FROM o GROUP BY 1",
+    "How many vendors have no tax id?": "SELECT count(*) FROM v WHERE tax_id IS NULL",
+    "How many orders have no department?": "SELECT count(*) FROM o WHERE department IS NULL",
+    "How many vendors were created in 2016?": "SELECT count(*) FROM v WHERE year(created_on) = 2016",
+    "What is the highest unit price?": "SELECT round(max(unit_price), 2) FROM o",
+    "median amount of purchase orders": "SELECT round(median(amount), 2) FROM o",
+    "How many different cities are the vendors in?": "SELECT count(DISTINCT city) FROM v",
+    "vendors by category and city": "SELECT category, city, count(*) FROM v GROUP BY 1, 2",
+    "How many invoices over 50000?": "SELECT count(*) FROM i WHERE amount > 50000",
+    "How many invoices are over 50k?": "SELECT count(*) FROM i WHERE amount > 50000",
+    "How many invoices have an amount of more than 100,000?": "SELECT count(*) FROM i WHERE amount > 100000",
+    "Number of invoices per silo and status": "SELECT silo, status, count(*) FROM i GROUP BY 1, 2",
+    "How many orders for implants were there in lakeside in 2023?":
+        "SELECT count(*) FROM o WHERE item = 'implants' AND silo = 'lakeside' AND year(order_date) = 2023",
+    "total quantity of purchase orders for contrast agent":
+        "SELECT sum(quantity) FROM o WHERE item = 'contrast agent'",
+    "How many invoices since March 2024?": "SELECT count(*) FROM i WHERE invoice_date >= '2024-03-01'",
+    "How many purchase orders were there before 2024?": "SELECT count(*) FROM o WHERE order_date < '2024-01-01'",
+    "Which silo has the fewest vendors?": "SELECT silo, count(*) FROM v GROUP BY 1 ORDER BY 2 LIMIT 1",
+    "average amount of orders by department for the valley":
+        "SELECT department, round(avg(amount), 2) FROM o WHERE silo = 'valley' GROUP BY 1",
+    "How many suppliers do we have per hospital?": "SELECT silo, count(*) FROM v GROUP BY 1",
+    "monthly purchase orders":
+        "SELECT date_trunc('month', order_date)::DATE, count(*) FROM o GROUP BY 1",
+    "highest purchase order amount in Oncology":
+        "SELECT round(max(amount), 2) FROM o WHERE department = 'Oncology'",
+    "Which item has the highest average unit price?":
+        "SELECT item, round(avg(unit_price), 2) FROM o GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+    "bottom 3 cities by number of vendors": "SELECT city, count(*) FROM v GROUP BY 1 ORDER BY 2, 1 LIMIT 3",
+    "How many invoices are there per month?":
+        "SELECT date_trunc('month', invoice_date)::DATE, count(*) FROM i GROUP BY 1",
+    "Which month had the most invoices?":
+        "SELECT date_trunc('month', invoice_date)::DATE, count(*) FROM i GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+    "How many vendors have an invoice in 2024?":
+        "SELECT count(DISTINCT vendor_id) FROM i WHERE year(invoice_date) = 2024",
+    "Which months are missing in the invoices?":
+        "SELECT * FROM (VALUES ('lakeside', DATE '2024-03-01'), ('lakeside', DATE '2024-04-01'), "
+        "('valley', DATE '2024-11-01'))",
+    "Which invoices have an amount over 4000000?":
+        "SELECT * FROM i WHERE amount > 4000000",
+    "How many vendors with category 'Wound Care' are there?": "SELECT count(*) FROM v WHERE category = 'Wound Care'",
+    "How many departments are there in the purchase orders?": "SELECT count(DISTINCT department) FROM o",
+    "Sum of the quantity by item in the year 2025":
+        "SELECT item, sum(quantity) FROM o WHERE year(order_date) = 2025 GROUP BY 1",
+}  # fmt: skip
+
+BEYOND = {
+    "Average days between invoice date and paid date": ("days", "between"),
+    "How many invoices were paid within 10 days?": ("within", "10", "days"),
+    "How many invoices are overdue?": ("overdue",),
+    "How many employees do we have?": ("employees",),
+    "unpaid invoices": ("unpaid",),
+    "How many inactive vendors are there?": ("inactive",),
+    "How many vendors are not active?": ("not",),
+    "How many invoices are over 50k euros?": ("euros",),
+    "What percentage of invoices is open?": ("percentage",),
+    "How many invoices per vendor on average?": ("average",),
+    "Which vendors raised their prices?": ("raised", "prices"),
+    "Why did spending drop in November 2024?": ("why", "drop"),
+    "How does lakeside compare with north?": ("compare",),
+    "How many vendors except those in Portland?": ("except",),
+    "What is the total tax we paid?": ("tax",),
+    "Compare the invoice amount in 2023 with 2024": ("2024",),
+    "How many big invoices are there?": ("big",),
+    "Who is our best vendor?": ("who", "best"),
+    "How many vendors have more than 100 invoices?": ("more", "100"),
+    "How many purple vendors are there?": ("purple",),
+    "average invoice amount excluding outliers": ("excluding", "outliers"),
+    "how many invoices on weekends": ("weekends",),
+    "How many gloves did we order?": ("gloves",),
+    "share of orders by department": ("share",),
+    "How many vendors have both invoices and orders?": ("both",),
+    "top vendor in each silo": (),
+    "Which invoices are billed above their order?": ("billed", "above"),
+    "How many new vendors did we get?": ("new",),
+    "How many purchase orders between 100 and 200?": ("between", "100", "200"),
+    "correlation between quantity and unit price": ("correlation",),
+    "growth of invoices by year": ("growth",),
+    "list recent invoices": ("recent",),
+    "How many invoices in the last 90 days?": ("last", "90", "days"),
+    "How many invoices in Radiology or Surgery?": ("or",),
+    "total amount of invoices in north and lakeside": ("north", "lakeside"),
+    "What is the weather in Portland?": ("weather",),
+    "Total amount": (),
+    "How many invoices are due in 30 days?": ("30", "days"),
+    "second largest invoice": ("second",),
+    "invoices and orders by month": (),
+}
+"""With words that the refusal has to name."""
+
+FOLLOWED = (
+    (("How many invoices are there?", "And by month?"),
+     "SELECT date_trunc('month', invoice_date)::DATE, count(*) FROM i GROUP BY 1"),
+    (("Total invoice amount by silo", "And last year?"),
+     "SELECT silo, round(sum(amount), 2) FROM i WHERE year(invoice_date) = 2025 GROUP BY 1"),
+    (("How many invoices are there by silo, and which months are missing in the invoices?", "And by month?"),
+     "SELECT date_trunc('month', invoice_date)::DATE, count(*) FROM i GROUP BY 1"),
+    (("How many invoices are there in 2024?", "And in 2023?"), "SELECT count(*) FROM i WHERE year(invoice_date) = 2023"),
+    (("How many orders come from Radiology?", "And Surgery?", "And by silo?"),
+     "SELECT silo, count(*) FROM o WHERE department = 'Surgery' GROUP BY 1"),
+    (("How many vendors are there?", "How many of them are active?"), "SELECT count(*) FROM v WHERE active"),
+    (("How many vendors are there?", "And how many invoices?"), "SELECT count(*) FROM i"),
+    (("average amount of orders by department", "And the median?"),
+     "SELECT department, round(median(amount), 2) FROM o GROUP BY 1"),
+    (("Top 5 vendors by invoice amount", "And in 2024?"),
+     "SELECT vendor_id, round(sum(amount), 2) FROM i WHERE year(invoice_date) = 2024 GROUP BY 1 ORDER BY 2 DESC LIMIT 5"),
+    (("How many invoices are overdue?", "And by month?"), None),
+    (("How many invoices are there?", "And the ones that nobody checked?"), None),
+    (("How many invoices are there?", "And the average?"), None),
+    (("How many invoices are there?", "Why?"), None),
+    (("How many invoices are there?", "And by colour?"), None),
+    (("How many invoices are there?", "And the others?"), None),
+)  # fmt: skip
+
+OWN = {
+    "Average price by region": "SELECT region, round(avg(price), 2) FROM sales GROUP BY 1",
+    "How many rows are there?": "SELECT count(*) FROM sales",
+    "How many in the North?": "SELECT count(*) FROM sales WHERE region = 'North'",
+    "How many units were sold in the south region?": "SELECT sum(units) FROM sales WHERE region = 'South'",
+    "Total units by product": "SELECT product, sum(units) FROM sales GROUP BY 1",
+    "Which region has the highest average price?":
+        "SELECT region, round(avg(price), 2) FROM sales GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+    "How many sales are online?": "SELECT count(*) FROM sales WHERE online",
+    "How many sales of green tea since 2024?":
+        "SELECT count(*) FROM sales WHERE product = 'Green tea' AND sold_on >= '2024-01-01'",
+    "How many sales have no customer?": "SELECT count(*) FROM sales WHERE customer IS NULL",
+    "Average price per kilo": None,
+    "Price by region": None,
+    "How many sales were returned?": None,
+    "average price without discount": None,
+    "Which product is most profitable?": None,
+    "How many sales to Ann?": "SELECT count(*) FROM sales WHERE customer = 'Ann'",
+    "How many sales in Lima?": None,
+    "Which products are there?": "SELECT product, count(*) FROM sales GROUP BY 1",
+    "sales per year": "SELECT year(sold_on), count(*) FROM sales GROUP BY 1",
+}  # fmt: skip
+"""About one file of one's own, which needs no name, beside the sample."""
+
+TEXT = {
+    "Which IPs fail most?": [("173.234.31.186", 2), ("52.80.34.196", 1)],
+    "How many lines are there?": [(6,)],
+    "how many lines mention invalid user": [(3,)],
+    "How many lines contain 'no such thing'?": [(0,)],
+    "top 1 IPs": [("173.234.31.186", 4)],
+    "How many failures were there?": [(1,)],
+    "how many lines per hour": [("07", 4), ("06", 2)],
+    "Which users are invalid?": [("webmaster", 2), ("test9", 1)],
+    "Which IPs are malicious?": None,
+    "Which IPs never failed?": None,
+    "Which IPs failed more than 3 times?": None,
+    "How many logins took longer than 5 seconds?": None,
+    "Why did the server crash?": None,
+    "Which country do the IPs come from?": None,
+    "average time between failures": None,
+    "Which IPs fail most per day?": None,
+    "What was the first error?": None,
+    "How many lines do not mention invalid?": None,
+}
