@@ -1,20 +1,25 @@
-"""The tables and columns that a question's words mean, and their names in SQL."""
+"""A table as a question's words may mean it: its name, its columns by what kind of value they hold, its dates."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.models.offline.words import likeness, tokens, words
+from agent.models.offline.words import stem, tokens
 
-NUMERIC = re.compile(r"U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL")
+KINDS = (("N", r"U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL"), ("D", "DATE|TIMESTAMP"), ("B", "BOOL"))
 LABELS = {"id", "number", "code", "zip", "year", "congress"}
 """Numbers with one of these in their names are names themselves; adding them up says nothing."""
-
-
-def is_number(column: Any) -> bool:
-    return bool(NUMERIC.match(column.type)) and not LABELS & set(tokens(column.name))
+GENERIC = {"id", "date", "name", "number", "code", "on", "at", "term", "time", "no", "day"}
+KEPT = {"create", "created", "update", "updated", "modified", "loaded", "birth", "birthday", "due", "expire",
+    "expired", "expiry", "expiration", "end", "ended", "valid", "renewal"}
+"""Dates that are not when a row happened: they are meant only when they are named."""
+MONEY = ("amount", "total", "value", "revenue", "cost")
+ADDS = {*MONEY, "quantity", "unit", "sale", "spend", "profit"}
+"""What adds up: a price, an age or a rate does not."""
+SUFFIXES = ("", "d", "ed", "al", "ment", "ing")
+TIMES = r"(?:by )?(da(?:ys?|ily)|(?:week|month|quarter|year)(?:s|ly)?|annual|annually)"
 
 
 def quoted(name: str) -> str:
@@ -29,32 +34,51 @@ def full(table: Any) -> str:
     return ".".join(map(quoted, (table.catalog, table.schema, table.name)))
 
 
-def columns_in(text: str, columns: Sequence[Any]) -> list[Any]:
-    """The columns that the text names, in its order; each word means the one column that it fits best."""
-    asked = words(text)
-
-    def fit(word: str, column: Any) -> tuple[float, float, bool]:
-        parts = tokens(column.name)
-        own, whole = likeness([word], parts), sum(likeness(asked, [part]) for part in parts) / (len(parts) or 1)
-        return (whole, own, "name" in parts) if own and whole >= 0.5 else (0, 0, False)
-
-    best = [(word, max(columns, key=lambda column: fit(word, column))) for word in asked if columns]
-    return list(dict.fromkeys(column for word, column in best if fit(word, column)[0]))
+def sql(column: Any) -> str:
+    return f"t.{quoted(column.name)}"
 
 
-def best_table(text: str, tables: Sequence[Any], adds: bool) -> Any:
-    """The table that fits the question's words best, or None; one with numbers if the question adds something up.
+def kind(column: Any) -> str:
+    """N for what can be added or averaged, D for times, B for yes or no, C for everything else."""
+    found = next((letter for letter, types in KINDS if re.match(types, column.type)), "C")
+    return "C" if found == "N" and LABELS & set(tokens(column.name)) else found
 
-    What several schemas have is asked of the one whose name begins with `all`, unless the question names another.
-    """
-    asked = set(words(text))
 
-    def score(table: Any) -> float:
-        parts = [part for column in table.columns for part in tokens(column.name)]
-        total = sum(3 * likeness(asked, [name]) for name in tokens(table.name))
-        total += sum(likeness([word], parts) for word in asked)
-        total += 4 * bool(total and (set(tokens(table.schema)) - {"silo", "all", "data"}) & asked)
-        return total - 4 * (adds and not any(map(is_number, table.columns)))
+def texts(table: Any) -> list[Any]:
+    return [column for column in table.columns if column.type == "VARCHAR"]
 
-    best = max(tables, key=lambda t: (score(t), t.schema.startswith("all"), t.source != "sample"), default=None)
-    return best if best is not None and score(best) > 0 else None
+
+def money(table: Any) -> Any:
+    """The column that a row's worth is in, or None."""
+    numbers = [column for column in table.columns if kind(column) == "N"]
+    return next((column for part in MONEY for column in numbers if tokens(column.name)[-1:] == [part]), None)
+
+
+def date(table: Any) -> Any:
+    """The date that a row is about, if there is no doubt which: the only one, or the one with the table's name."""
+    dates = [c for c in table.columns if kind(c) == "D" and not KEPT & set(tokens(c.name))]
+    own = [c for c in dates if set(tokens(c.name)) <= {*tokens(table.name), "date", "on", "at", "time"}]
+    return next((found[0] for found in (dates, own) if len(found) == 1), None)
+
+
+def meant(words: Sequence[str], table: Any) -> Any:
+    """What the words, which follow each other, are the name of: "T" for the table, a column, or None."""
+    said = [stem(word) for word in words]
+    names = [(column, tokens(column.name)) for column in table.columns]
+    for column, parts in names:
+        if "".join(said) == "".join(parts):
+            return column
+    if "".join(said) == "".join(tokens(table.name)) or (len(said) == 1 and said[0] in own_words(table)):
+        return "T"
+    if len(said) > 1:
+        return None
+    if said[0] in ("value", "spend", "spends"):
+        return money(table)
+    heads = [(c, next((p for p in reversed(parts) if p not in GENERIC), "")) for c, parts in names]
+    found = [column for column, head in heads if head and any(said[0] == head + more for more in SUFFIXES)]
+    return found[0] if len(found) == 1 else None
+
+
+def own_words(table: Any) -> Iterator[str]:
+    yield from ("row", "record", "entry")
+    yield from (part for part in tokens(table.name) if len(part) > 2 and part not in {*GENERIC, "data", "all"})

@@ -1,43 +1,51 @@
-"""The offline model: asked like any chat model, it answers by rules and says so."""
+"""The offline model: asked like any chat model, it answers by rules, says so, and does not guess."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
-from agent.models.offline.catalog import full
-from agent.models.offline.questions import queries
-from agent.models.offline.reading import answer_of, merge_notes, read_part, table
-from agent.models.offline.text import ABOUT_TEXT, text_code
+from agent.models.offline.catalog import date as date_of
+from agent.models.offline.catalog import full, money, texts
+from agent.models.offline.phrases import Ask
+from agent.models.offline.questions import code, queries, understand
+from agent.models.offline.reading import answer_of, merge_notes, not_found, read_part, table
+from agent.models.offline.text import text_code
+from agent.models.offline.words import tokens
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
 from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
-from graph.blob import Blob, parse_blob
+from graph.blob import parse_blob
 from graph.types import DELEGATE
 
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show|describe)", re.IGNORECASE)
 GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.I)
-LISTING = re.compile(r"\b(?:what|which|list|show|how many)\b.*\b(?:tables|schemas|data ?sets|data)\b(?!.*\bby\b)", re.I)
-HELP = """\
+LISTING = re.compile(r"\W*(?:what|which|list|show)(?: me)?(?: all)?(?: the)? (?:tables|data(?: ?sets)?)\b[\w ]{0,20}\W*", re.I)
+MODEL = """\
+For anything else set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), to another `provider:model` or \
+`databricks:endpoint`, or `base_model.base_url` to any OpenAI-compatible server."""
+HELP = f"""\
 I am the offline model: a few rules, no language model. By your words I pick tables and columns and write code for
-counts, sums and averages by group, the top N, trends over time, duplicates, gaps, descriptions and lists of tables, and
-searches of a text. For anything else set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), to another
-`provider:model` or `databricks:endpoint`, or `base_model.base_url` to any OpenAI-compatible server."""
-NOTE = "_Offline model: rules chose tables and columns by your words. Look at the code if a figure surprises you._"
-CODE = """\
-answer = execute_sql({sql}, preview_rows=40)
-rows = [dict(zip(answer.columns, row)) for row in answer.rows[:80 // len(answer.columns) + 1]]
-result = {{"row_count": answer.row_count, "rows": rows}}"""
-COLUMN = r't\.(?:\w+|"(?:[^"\n]|"")+")'
+counts, sums and averages by group, the top N, trends over time, duplicates, missing months, descriptions and lists of
+tables, and searches of a text. {MODEL}"""
+NOTE = "_Offline model: rules chose table and columns by your words; the lines above say how they were read._"
+UNANSWERED = "unanswered"
+NAMES = {"id", "name", "number", "email", "code"}
 
 
 class OfflineModel(SpokenModel):
-    """`tables` are the warehouse's; `has_text` says whether code finds a `context`."""
+    """`tables` are the warehouse's; `has_text` says whether code finds a `context`.
+
+    A reply that leaves something of the question unanswered has `unanswered` in its response_metadata: the words.
+    """
 
     tables: Callable[[], Sequence[Any]] = Field(default=tuple, exclude=True)
+    today: Callable[[], date] = Field(default=date.today, exclude=True)
     has_text: bool = False
 
     @property
@@ -51,57 +59,80 @@ class OfflineModel(SpokenModel):
         elif role.startswith(REDUCE_ROLE):
             reply = says(merge_notes(last))
         elif role.startswith(GENIE_ROLE):
-            found = list(queries(role.rpartition(QUESTION)[2].strip(), self.tables()).values())
-            reply = says(f"```sql\n{found[0]}\n```" if found else f"The words fit no table. {HELP}")
+            reply = says(self._genie(role.rpartition(QUESTION)[2].strip()))
         return reply or self._analyst(messages), call_prefix(0, messages)
 
-    def _analyst(self, messages: Sequence[BaseMessage]) -> Reply:
-        """Delegates, repairs once what failed, then tells what came of it."""
-        at = max((n for n, m in enumerate(messages) if isinstance(m, HumanMessage) and m.name is None), default=0)
-        question, since = messages[at].text, messages[at + 1 :]
-        replies = [message for message in since if isinstance(message, AIMessage)]
-        if not replies and (codes := self._codes(question)):
-            return delegated(codes)
-        calls = [call for reply in replies for call in reply.tool_calls if call["name"] == DELEGATE]
-        blobs = {call["id"]: parse_blob(call["args"]["code"]) for call in calls}
-        told: dict[str, str] = {}
-        repairs: dict[str, str] = {}
-        for message in (message for message in since if message not in replies):
-            failed = isinstance(message, ToolMessage) and message.status == "error"
-            blob, text = blobs.get(getattr(message, "tool_call_id", ""), Blob(None, "")), message.text.strip("[]")
-            title = blob.instruction or text.partition("\n")[0]
-            told[title] = f"**{title}**\n\n{f'That did not work: {text}' if failed else answer_of(text)}"
-            repairs |= {title: careful(blob.code)} if failed and careful(blob.code) != blob.code else {}
-        if repairs and len(replies) == 1:
-            return delegated(repairs)
-        return says("\n\n".join([*told.values(), NOTE]) if told else self._plainly(question))
+    def _genie(self, question: str) -> str:
+        ask = understand(question, self.tables(), None, self.today())
+        unused = [*ask.unused, *(words for words, _ in sum(ask.values, ()))] if ask else ["any word: there are no tables"]
+        return f"{refusal(question, unused)} {HELP}" if unused else f"```sql\n{next(iter(queries(ask).values()))}\n```"
 
-    def _codes(self, question: str) -> dict[str, str]:
-        """Code by what it finds out, for each part of the question."""
-        if GREETING.fullmatch(question) or LISTING.search(question):
-            return {}
-        found: dict[str, str] = {}
-        for part in filter(None, PARTS.split(question)):
-            made = {title: CODE.format(sql=as_python(sql)) for title, sql in queries(part, self.tables()).items()}
-            about_text = self.has_text and (not made or re.search(ABOUT_TEXT, part.lower()))
-            found |= {part: text_code(part)} if about_text else made
-        return found
+    def _analyst(self, messages: Sequence[BaseMessage]) -> Reply:
+        """Delegates what it understands, then tells what came of it and what it did not understand."""
+        at = [n for n, m in enumerate(messages) if isinstance(m, HumanMessage) and m.name is None]
+        since = messages[at[-1] + 1 :] if at else messages
+        question = messages[at[-1]].text if at else ""
+        if plain := self._plainly(question):
+            return says(plain)
+        codes, refused, about = self._plan([messages[n].text for n in at])
+        replies = [message for message in since if isinstance(message, AIMessage)]
+        if not replies and codes:
+            return together(*(delegates(code, instruction=title) for title, code in codes.items()))
+        calls = [call for reply in replies for call in reply.tool_calls if call["name"] == DELEGATE]
+        titles = {call["id"]: parse_blob(call["args"]["code"]).instruction for call in calls}
+        told = []
+        for message in (message for message in since if message not in replies):
+            text = message.text.strip("[]")
+            title = titles.get(getattr(message, "tool_call_id", "")) or text.partition("\n")[0]
+            failed = isinstance(message, ToolMessage) and message.status == "error"
+            if unknown := not_found(text):
+                refused.append(f"{title}: the data has no {told_words(unknown)}, or more than one meaning for it.")
+            elif failed:
+                refused.append(f"**{title}**\n\nThat did not work: {text}")
+            else:
+                told.append(f"**{title}**\n\n{answer_of(text)}")
+        if not refused:
+            return says("\n\n".join([*told, NOTE]))
+        return replace(says("\n\n".join([*told, *refused, *about, MODEL])), marks={UNANSWERED: True})
+
+    def _plan(self, questions: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]:
+        """For the last question: code by what it finds out, what is refused, and what could be asked instead."""
+        before: Ask | None = None
+        tables, codes, refused, about = self.tables(), {}, [], []
+        for question in questions:
+            codes, refused, about = {}, [], []
+            for part in filter(None, [] if self._plainly(question) else PARTS.split(question)):
+                ask = understand(part, tables, before, self.today())
+                text, strange = text_code(part) if self.has_text else ("", ["any word: there are no tables"])
+                if self.has_text and not strange and not (ask and ask.named and not ask.unused):
+                    codes[part] = text
+                elif ask and not ask.unused:
+                    codes |= {title: code(ask, query) for title, query in queries(ask).items()}
+                else:
+                    refused.append(refusal(part, ask.unused if ask else strange))
+                about = offers(ask.table) if ask else []
+                before = ask if ask and (before is None or ask.unused or ask.kind in ("", "rows")) else before
+        return codes, refused, about
 
     def _plainly(self, question: str) -> str:
-        if LISTING.search(question) and (tables := self.tables()):
+        if LISTING.fullmatch(question) and (tables := self.tables()):
             return table([{"table": full(t), "rows": t.rows, "columns": len(t.columns)} for t in tables])
-        return f"{'Hello.' if GREETING.fullmatch(question) else 'I can not make a query of that.'} {HELP}"
+        return f"Hello. {HELP}" if GREETING.fullmatch(question) else ""
 
 
-def as_python(sql: str) -> str:
-    return repr(sql) if '"""' in sql else f'r"""\n{sql}\n"""'
+def refusal(question: str, unused: Sequence[str]) -> str:
+    return f"I can't answer “{question.strip()}” and give no figure: I could not use {told_words(unused)}."
 
 
-def delegated(codes: dict[str, str]) -> Reply:
-    return together(*(delegates(code, instruction=title) for title, code in codes.items()))
+def told_words(words: Sequence[str]) -> str:
+    return ", ".join(f"“{word}”" for word in dict.fromkeys(words))
 
 
-def careful(code: str) -> str:
-    """The one repair: what should be numbers and dates may be text that holds other things too."""
-    code = re.sub(rf"\b(sum|avg|median|max|min)\(({COLUMN})\)", r"\1(TRY_CAST(\2 AS DOUBLE))", code)
-    return re.sub(rf"(\byear\(|date_trunc\('\w+', )({COLUMN})\)", r"\1TRY_CAST(\2 AS TIMESTAMP))", code)
+def offers(table: Any) -> list[str]:
+    """Questions about the table that are answered."""
+    name, worth = " ".join(tokens(table.name)) + "s", money(table)
+    group = next((c.name.replace("_", " ") for c in texts(table) if not NAMES & set(tokens(c.name))), "")
+    asked = [f"How many {name} are there?", *([f"{name} by {group}"] if group else [])]
+    asked += [f"Average {worth.name} of {name}"] if worth else []
+    asked += [f"{name} by month"] if date_of(table) else []
+    return [f"What I could answer instead: {'; '.join(asked)}."]

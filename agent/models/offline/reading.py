@@ -7,11 +7,19 @@ import re
 from collections import Counter
 from typing import Any
 
-from agent.models.offline.words import FILLER, quotes, words
+from agent.models.offline.words import FILLER, quotes, spoken, stem
 
 IN_ALL, MOST = "lines in all", 25
 COUNTED = re.compile(r"^(?:\[part [^\]]*\] )?([\d,]+) × (.+)$", re.MULTILINE)
 SECTION = re.compile(r"\n\n(digest|result|stdout):\n(.*?)(?=\n\n(?:result|stdout|stderr):\n|\Z)", re.DOTALL)
+
+
+def not_found(outcome: str) -> list[str]:
+    """Words of the question that the data does not have, as the code found out."""
+    try:
+        return list(json.loads(dict(SECTION.findall(outcome)).get("result", ""))["not_found"])
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def answer_of(outcome: str) -> str:
@@ -26,13 +34,14 @@ def answer_of(outcome: str) -> str:
     return "\n\n".join(part for part in (said, table(rows, count)) if part)
 
 
-def table(rows: list[dict[str, Any]], count: int = 0) -> str:
+def table(rows: list[dict[str, Any]], count: int | None = 0) -> str:
     if not rows:
         return "Nothing was found."
     if len(rows) == 1 and len(rows[0]) == 1:
         return f"**{cell(*rows[0].popitem())}**"
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([cell(*item) for item in row.items()] for row in rows)]
-    more = f"\n\n(The first {len(rows)} of {count:,}.)" if count > len(rows) else ""
+    whole = "more than were counted" if count is None else f"{count:,}"
+    more = f"\n\n(The first {len(rows)} of {whole}.)" if count is None or count > len(rows) else ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + more
 
 
@@ -46,7 +55,7 @@ def read_part(instruction: str, part: str) -> str:
     """The lines that have the instruction's quoted texts or words, else all: how many of each kind, with an example."""
     lines = [line.strip() for line in part.splitlines() if line.strip()]
     exact = [text.lower() for text in quotes(instruction)]
-    wanted = exact or [word for word in words(instruction) if len(word) > 3 and word not in FILLER]
+    wanted = exact or [word for word in map(stem, spoken(instruction)) if len(word) > 3 and word not in FILLER]
     hits = [line for line in lines if any(text in line.lower() for text in wanted)]
     return noted(Counter(hits if hits or exact else lines))
 

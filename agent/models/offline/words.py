@@ -1,18 +1,24 @@
-"""A question's words."""
+"""A question's words: which say nothing by themselves, and which change what is asked and may never be passed over."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import product
 
-SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spend": "amount", "spent": "amount", "spending": "amount"}
+SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spent": "spend", "spending": "spend", "people": "person"}
 QUOTED = re.compile(r"(?<!\w)([\"'`‘“])(.{2,80}?)(?:\1|[’”])")
 FILLER = set(
-    """a all an and any appear are as at be been by count did different distinct do does each every exist few find first
-    for from get give had has have how i in is it list look like many me more most much my no number of often on or our
-    over per please rows show some tell than that the their there these they this three to top two unique us was we were
-    what which who whose why with within without across data database dataset file table""".split()  # noqa: SIM905
+    """a all also am an and any are as at be been come came could did do does find for from get give given got had has
+    have here i in is it its list made many may me my of on our please record recorded s show tell that the their them
+    there these they this those to us was we were what what's where which with you your exist can placed issued""".split()  # noqa: SIM905
+)
+OPERATORS = set(
+    """above after again ago almost apart average avg before below between beyond both bottom but by change compare
+    compared correlation despite difference each either empty ever every except excluding fewer first greater grow growth
+    highest how if isn't aren't don't didn't wasn't weren't largest last latest least less likely longest lowest max mean
+    median min minus missing more most much neither never newest next no none nor not null older oldest only or other
+    others outside over overdue per percent percentage previous rate ratio recent same second share shortest since
+    smallest sum than then third top total trend under unless until versus vs when whether who whose why will within
+    without yet against half twice during than""".split()  # noqa: SIM905
 )
 
 
@@ -20,19 +26,19 @@ def quotes(text: str) -> list[str]:
     return [found.group(2) for found in QUOTED.finditer(text)]
 
 
-def words(text: str) -> list[str]:
-    """Each word in singular, by the catalog's name for it."""
-    stems = [re.sub(r"ies$", "y", word) for word in re.findall(r"[^\W_]+", text.lower())]
-    stems = [re.sub(r"(?<=..[^sui])s$", "", stem) for stem in stems]
-    return [SYNONYMS.get(stem, stem) for stem in stems]
+def spoken(text: str) -> list[str]:
+    """Words, plain numbers and signs, in lower case: 50k and 50,000 are 50000; only punctuation is left out."""
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", f"{text} ".lower().replace("’", "'"))
+    text = re.sub(r"\b(\d+(?:\.\d+)?)(k|m)\b", lambda n: f"{float(n[1]) * {'k': 1e3, 'm': 1e6}[n[2]]:.12g}", text)
+    return re.findall(r"\d+\.\d+|\w+(?:'\w+)?|[^\w\s.,?!:;()\[\]\"'`]", text.replace("'s ", " "))
+
+
+def stem(word: str) -> str:
+    """The word in singular, by the catalog's name for it."""
+    word = re.sub(r"(?<=..[^sui])s$", "", re.sub(r"ies$", "y", word))
+    return SYNONYMS.get(word, word)
 
 
 def tokens(name: str) -> list[str]:
-    return words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
-
-
-def likeness(asked: Iterable[str], parts: Iterable[str]) -> float:
-    """1 when a word is one of the parts, less when one begins the other, else 0."""
-    pairs = [sorted(pair, key=len) for pair in product(asked, parts)]
-    loose = any(len(short) > 3 and long.startswith(short) and len(long) - len(short) <= 5 for short, long in pairs)
-    return 1.0 if any(short == long for short, long in pairs) else 0.5 * loose
+    plain = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    return [re.sub(r"(?<=..[^sui])s$", "", re.sub(r"ies$", "y", part)) for part in plain]

@@ -177,7 +177,6 @@ TEXT = {
     "how many lines mention invalid user": [(3,)],
     "How many lines contain 'no such thing'?": [(0,)],
     "top 1 IPs": [("173.234.31.186", 4)],
-    "How many failures were there?": [(1,)],
     "how many lines per hour": [("07", 4), ("06", 2)],
     "Which users are invalid?": [("webmaster", 2), ("test9", 1)],
     "Which IPs are malicious?": None,
@@ -191,3 +190,20 @@ TEXT = {
     "What was the first error?": None,
     "How many lines do not mention invalid?": None,
 }
+
+SALES = """CREATE OR REPLACE TABLE files.data.sales AS SELECT * FROM (VALUES
+    (1, DATE '2023-05-01', 'North', 'Green tea', 'Ann', 4, 2.5::DOUBLE, true),
+    (2, DATE '2023-06-02', 'South', 'Coffee', 'Bob', 3, 3.5, false),
+    (3, DATE '2024-01-03', 'North', 'Coffee', NULL, 1, 3.0, true),
+    (4, DATE '2024-02-04', 'South', 'Green tea', 'Ann', 7, 2.0, false),
+    (5, DATE '2025-03-05', 'East', 'Cocoa', 'Cyd', 2, 5.0, false)
+) AS s(sale_id, sold_on, region, product, customer, units, price, online)"""
+
+LOG = """\
+Dec 10 06:55:46 sshd[24200]: Invalid user webmaster from 173.234.31.186
+Dec 10 06:55:48 sshd[24200]: Failed password for invalid user webmaster from 173.234.31.186 port 38926 ssh2
+Dec 10 07:07:38 sshd[24206]: Invalid user test9 from 52.80.34.196
+Dec 10 07:08:28 sshd[24208]: Failed password for root from 173.234.31.186 port 39257 ssh2
+Dec 10 07:08:29 sshd[24208]: Failed password for root from 52.80.34.196 port 39257 ssh2
+Dec 10 07:08:30 sshd[24208]: Connection closed by 173.234.31.186 [preauth]
+"""
