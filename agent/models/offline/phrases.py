@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.models.offline import catalog
 from agent.models.offline.catalog import literal, money, sql
-from agent.models.offline.words import FILLER, OPERATORS, QUOTED, quotes, spoken, stem, tokens
+from agent.models.offline.words import FILLER, OPERATORS, PRONOUNS, QUOTED, quotes, spoken, stem, tokens
 
 FUNCTIONS = {
     "average": "avg", "mean": "avg", "avg": "avg", "median": "median", "total": "sum", "sum": "sum", "much": "sum",
@@ -48,6 +48,8 @@ class Ask:
     text: str = ""
     named: bool = False
     elliptic: bool = False
+    pronoun: str = ""
+    which: bool = False
     kind: str = ""
     fn: str = ""
     of: Any = None
@@ -120,7 +122,9 @@ def marked(question: str, ask: Ask) -> str:
 
 
 def opening(ask: Ask) -> None:
-    if ask.take(r"^(?:and )?(?:what|how) about|^and|^then"):
+    if found := ask.take(rf"(?:of )?({PRONOUNS})(?: (?:ones|T))?"):
+        ask.pronoun = found[1]
+    if ask.take(r"^(?:and )?(?:what|how) about|^and|^then") or ask.pronoun:
         ask.elliptic = True
     ask.take(r"in total|altogether|overall|are there|is there|please")
     ask.take(r"(?:across|in|over|of|for) (?:all|all the|all of the|all our) C\d+")
@@ -130,7 +134,7 @@ def conditions(ask: Ask) -> None:
     """Empty values, comparisons with a number, and a yes or no that stands before the table or after `are`."""
     some = r"(?:an? |any |the )?"
     empty = rf"(?:without|with no|with missing|have no|has no|had no|missing|lacking|no) {some}([CNBD]\d+)"
-    while found := ask.take(empty) or ask.take(r"([CNBD]\d+) (?:is|are) (?:missing|empty|null)"):
+    while found := ask.take(empty) or ask.take(r"([CNBD]\d+) (?:is|are) (?:missing|empty|null)(?! \S)"):
         column = ask.column(found[1])
         test = f"nullif(trim({sql(column)}), '') IS NULL" if column.type == "VARCHAR" else f"{sql(column)} IS NULL"
         ask.tests[column.name] = (test, f"without {column.name}")
@@ -201,12 +205,14 @@ def particular(ask: Ask) -> None:
 def measures(ask: Ask) -> None:
     """What is counted or added up becomes M."""
     between = r"(?P<keep>(?: (?!(?:are|is|do|did|does|were|was|have|has|in|by|per|from|with|for|of)\b)\S+)*?)"
-    count = rf"(?:how many|(?:the )?(?:number|count) of|count(?: the)?)(?: of the)?( different| distinct| unique)?{between}"
+    count = rf"(?:how many|(?:the )?(?:total )?(?:number|count) of|count(?: the)?)(?: of the)?( different| distinct| unique)?{between}"
     if found := ask.take(rf"{count} (T|[CN]\d+)(?! (?:T|[CNDB]\d))"):
         column = ask.column(found[3] if found[3] != "T" else None)
-        ask.fn, ask.of = ("sum" if column is not None and found[3][0] == "N" and not found[1] else "count"), column
+        adds = column is not None and found[3][0] == "N"
+        ask.fn, ask.of = ("sum" if adds else "count"), column
+        ask.unused += [ask.marks[found[3]][1]] if adds and tokens(column.name)[-1] not in catalog.ADDS else []
         ask.text = f"M {ask.text}" if not found[1] or column is not None else f"{found[1]} {ask.text}"
-    elif ask.take(r"how many(?: of (?:them|these|those|the T|T))?(?= (?:;|are|is|were|was|have|has|in|from|T)(?!\S))|counts?"):
+    elif ask.take(r"how many(?: of (?:the T|T))?(?= (?:;|are|is|were|was|have|has|in|from|T)(?!\S))|counts?"):
         ask.fn, ask.elliptic = "count", True
     if not ask.fn and (found := ask.take(rf"{ADDING}(?: of)?(?: (?:the|all|our|did|we|is|was))*{between} (N\d+)")):
         ask.fn, ask.of = FUNCTIONS[found[1].split()[-1]], ask.column(found[3])
@@ -224,6 +230,7 @@ def rankings(ask: Ask) -> None:
         group = top[3]
     else:
         group = found[1] if (found := ask.take(rf"{shown} (?:the )?(?:\d+ )?(C\d+|U\d+\w+|T)(?! [CDB]\d)")) else ""
+    ask.which = bool(group)
     if group and group != "T":
         group_by(ask, group)
     elif group:
@@ -304,9 +311,9 @@ def standing(ask: Ask) -> None:
     bare = re.findall(r"N\d+", ask.text)
     if len(bare) == 1 and not ask.fn and not ask.kind and tokens(ask.column(bare[0]).name)[-1] in catalog.ADDS:
         ask.take(bare[0])
-        ask.fn, ask.of = "sum", ask.column(bare[0])
+        ask.fn, ask.of = "" if ask.elliptic else "sum", ask.column(bare[0])
     listed = ask.take(r"show|list|display|examples? of|sample of")
-    if not ask.fn and not ask.kind and (listed or ask.groups or ask.unit or (ask.named and not ask.elliptic)):
+    if not ask.fn and not ask.kind and not ask.elliptic and (listed or ask.which or ask.named):
         ask.kind, ask.fn = ("rows", "") if listed and not (ask.groups or ask.unit) else ("", "count")
     if ask.kind in ("months", "columns", "duplicates"):
         fits = not ask.groups or (ask.kind == "months" and list(ask.groups.values()) == ["silo"])

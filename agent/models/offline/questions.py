@@ -12,6 +12,7 @@ from agent.models.offline.phrases import Ask, read
 from agent.models.offline.words import tokens
 
 KEYS = ("tax", "vat", "email", "phone", "isbn", "iban", "number")
+YES_OR_NO = "('yes', 'no', 'y', 'n', 'true', 'false', '0', '1')"
 LEGAL = r"\b(inc|incorporated|ltd|limited|llc|corp|corporation|co|company|gmbh|plc)\b|[^a-z0-9 ]"
 PER_COLUMN = """SELECT {name} AS column_name, {type} AS type, count(DISTINCT {column}) AS different, \
 count(*) - count({column}) AS missing FROM {table} AS t"""
@@ -63,8 +64,9 @@ def understand(question: str, tables: Sequence[Any], before: Ask | None, today: 
     last = before.table if before else None
     best = min(asks, key=lambda ask: (*left(ask), ask.table != last, *rank(ask.table)))
     own = next((ask for ask in asks if ask.table == last), None)
-    if before and own and not (best.named and best.complete) and (own.elliptic or not own.complete or own.kind == "rows"):
+    if before and own and not (best.named and best.complete and not best.pronoun) and (own.elliptic or not own.complete or own.kind == "rows"):
         return joined(before, own)
+    best.unused += [best.pronoun] if best.pronoun else []
     rivals = [a for a in asks if (*left(a), *rank(a.table)) == (*left(best), *rank(best.table)) and best.table != last]
     if len(rivals) > 1 and not best.unused:
         best.unused.append("which table: " + ", ".join(f"{a.table.schema}.{a.table.name}" for a in rivals[:6]))
@@ -80,6 +82,10 @@ def joined(before: Ask, own: Ask) -> Ask:
     """A follow-up changes what it names; the rest is as before."""
     if before.kind not in ("", "rows") or (before.kind == "rows" and (own.groups or own.unit or own.fn)):
         own.unused.append("what came before, which was of another kind")
+    if own.kind not in ("", before.kind):
+        own.unused.append(own.kind)
+    if own.of is not None and not own.fn:
+        own.fn = before.fn if before.fn != "count" else "sum"
     if own.fn not in ("", "count") and own.of is None:
         own.of = before.of
     grouped = bool(own.groups or own.unit)
@@ -147,6 +153,8 @@ def summary(ask: Ask) -> dict[str, str]:
     groups = times | ask.groups
     of = sql(ask.of) if ask.of is not None else "*"
     value = (f"count(DISTINCT {of})" if of != "*" else "count(*)") if ask.fn == "count" else f"round({ask.fn}({of}), 2)"
+    if ask.fn == "count" and ask.of in texts(ask.table):
+        value = f"CASE WHEN bool_and(lower({of}) IN {YES_OR_NO}) THEN error('{ask.of.name} is yes or no') ELSE {value} END"
     name = "number" if of == "*" else "_".join([ask.fn, *tokens(ask.of.name)])
     fields = [*(f"{by} AS {quoted(group)}" for by, group in groups.items()), f"{value} AS {name}"]
     best = f"{name} {ask.order or 'DESC'} NULLS LAST, 1"

@@ -8,9 +8,10 @@ SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spent": "spend", "spendin
 QUOTED = re.compile(r"(?<!\w)([\"'`‘“])(.{2,80}?)(?:\1|[’”])")
 FILLER = set(
     """a all also am an and any are as at be been come came could did do does find for from get give given got had has
-    have here i in is it its list made many may me my of on our please record recorded s show tell that the their them
-    there these they this those to us was we were what what's where which with you your exist can placed issued""".split()  # noqa: SIM905
+    have here i in is list made many may me my of on our please record recorded s show tell that the 
+    there this to us was we were what what's where which with you your exist can placed issued""".split()  # noqa: SIM905
 )
+PRONOUNS = "it|its|them|they|their|these|those"
 OPERATORS = set(
     """above after again ago almost apart average avg before below between beyond both bottom but by change compare
     compared correlation despite difference each either empty ever every except excluding fewer first greater grow growth
@@ -30,7 +31,7 @@ def spoken(text: str) -> list[str]:
     """Words, plain numbers and signs, in lower case: 50k and 50,000 are 50000; only punctuation is left out."""
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", f"{text} ".lower().replace("’", "'"))
     text = re.sub(r"\b(\d+(?:\.\d+)?)(k|m)\b", lambda n: f"{float(n[1]) * {'k': 1e3, 'm': 1e6}[n[2]]:.12g}", text)
-    return re.findall(r"\d+\.\d+|\w+(?:'\w+)?|[^\w\s.,?!:;()\[\]\"'`]", text.replace("'s ", " "))
+    return re.findall(r"\d+\.\d+|\w+(?:['-]\w+)*|[^\w\s.,?!:;()\[\]\"'`]", text.replace("'s ", " "))
 
 
 def stem(word: str) -> str:
