@@ -1,25 +1,20 @@
 """A table as a question's words may mean it: its name, its columns by what kind of value they hold, its dates."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from agent.models.offline.words import stem, tokens
+from agent.models.offline.words import SYNONYMS, stem, tokens
 
 KINDS = (("N", r"U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL"), ("D", "DATE|TIMESTAMP"), ("B", "BOOL"))
 LABELS = {"id", "number", "code", "zip", "year", "congress"}
 """Numbers with one of these in their names are names themselves; adding them up says nothing."""
 GENERIC = {"id", "date", "name", "number", "code", "on", "at", "term", "time", "no", "day"}
-KEPT = {"create", "created", "update", "updated", "modified", "loaded", "birth", "birthday", "due", "expire",
-    "expired", "expiry", "expiration", "end", "ended", "valid", "renewal"}
+KEPT = set("create created update updated modified loaded birth birthday due expire expired expiry end valid".split())
 """Dates that are not when a row happened: they are meant only when they are named."""
 MONEY = ("amount", "total", "value", "revenue", "cost")
 ADDS = {*MONEY, "quantity", "unit", "sale", "spend", "profit"}
 """What adds up: a price, an age or a rate does not."""
-SUFFIXES = ("", "d", "ed", "al", "ment", "ing")
-TIMES = r"(?:by )?(da(?:ys?|ily)|(?:week|month|quarter|year)(?:s|ly)?|annual|annually)"
 
 
 def quoted(name: str) -> str:
@@ -63,22 +58,16 @@ def date(table: Any) -> Any:
 
 def meant(words: Sequence[str], table: Any) -> Any:
     """What the words, which follow each other, are the name of: "T" for the table, a column, or None."""
-    said = [stem(word) for word in words]
-    names = [(column, tokens(column.name)) for column in table.columns]
-    for column, parts in names:
-        if "".join(said) == "".join(parts):
-            return column
-    if "".join(said) == "".join(tokens(table.name)) or (len(said) == 1 and said[0] in own_words(table)):
+    said = [SYNONYMS.get(stem(word), stem(word)) for word in words]
+    names = {column: tokens(column.name) for column in table.columns}
+    if exact := [column for column, parts in names.items() if "".join(said) == "".join(parts)]:
+        return exact[0]
+    own = {part for part in tokens(table.name) if len(part) > 2 and part not in {*GENERIC, "data", "all"}}
+    if "".join(said) == "".join(tokens(table.name)) or (len(said) == 1 and said[0] in {*own, "row", "entry"}):
         return "T"
-    if len(said) > 1:
-        return None
-    if said[0] in ("value", "spend", "spends"):
-        return money(table)
-    heads = [(c, next((p for p in reversed(parts) if p not in GENERIC), "")) for c, parts in names]
-    found = [column for column, head in heads if head and any(said[0] == head + more for more in SUFFIXES)]
+    if len(said) > 1 or said[0] in ("value", "spend"):
+        return money(table) if len(said) == 1 else None
+    heads = {column: next((p for p in reversed(parts) if p not in GENERIC), "-") for column, parts in names.items()}
+    forms = ("", "d", "ed", "al", "ment", "ing")
+    found = [column for column, head in heads.items() if said[0] in [head + more for more in forms]]
     return found[0] if len(found) == 1 else None
-
-
-def own_words(table: Any) -> Iterator[str]:
-    yield from ("row", "record", "entry")
-    yield from (part for part in tokens(table.name) if len(part) > 2 and part not in {*GENERIC, "data", "all"})

@@ -25,7 +25,9 @@ from graph.types import DELEGATE
 
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show|describe)", re.IGNORECASE)
 GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)\b[\w ,]{0,20}\W*", re.I)
-LISTING = re.compile(r"\W*(?:what|which|list|show)(?: me)?(?: all)?(?: the)? (?:tables|data(?: ?sets)?)\b[\w ]{0,20}\W*", re.I)
+LISTING = re.compile(
+    r"\W*(?:what|which|list|show)(?: me)?(?: all)?(?: the)? (?:tables|data(?: ?sets)?)\b[\w ]{0,20}\W*", re.I
+)
 MODEL = """\
 For anything else set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), to another `provider:model` or \
 `databricks:endpoint`, or `base_model.base_url` to any OpenAI-compatible server."""
@@ -63,8 +65,10 @@ class OfflineModel(SpokenModel):
         return reply or self._analyst(messages), call_prefix(0, messages)
 
     def _genie(self, question: str) -> str:
-        ask = understand(question, self.tables(), None, self.today())
-        unused = [*ask.unused, *(words for words, _ in sum(ask.values, ()))] if ask else ["any word: there are no tables"]
+        ask = understand(question, self.tables(), None, self.today()) if self.tables() else None
+        unused = (
+            [*ask.unused, *(words for words, _ in sum(ask.values, ()))] if ask else ["any word: there are no tables"]
+        )
         return f"{refusal(question, unused)} {HELP}" if unused else f"```sql\n{next(iter(queries(ask).values()))}\n```"
 
     def _analyst(self, messages: Sequence[BaseMessage]) -> Reply:
@@ -102,7 +106,7 @@ class OfflineModel(SpokenModel):
         for question in questions:
             codes, refused, about = {}, [], []
             for part in filter(None, [] if self._plainly(question) else PARTS.split(question)):
-                ask = understand(part, tables, before, self.today())
+                ask = understand(part, tables, before, self.today()) if tables else None
                 text, strange = text_code(part) if self.has_text else ("", ["any word: there are no tables"])
                 if self.has_text and not strange and not (ask and ask.named and not ask.unused):
                     codes[part] = text

@@ -1,25 +1,23 @@
 """A question's words: which say nothing by themselves, and which change what is asked and may never be passed over."""
 
-from __future__ import annotations
-
 import re
 
-SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spent": "spend", "spending": "spend", "people": "person"}
+SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spent": "spend", "spending": "spend"}
 QUOTED = re.compile(r"(?<!\w)([\"'`‘“])(.{2,80}?)(?:\1|[’”])")
-FILLER = set(
-    """a all also am an and any are as at be been come came could did do does find for from get give given got had has
-    have here i in is list made many may me my of on our please record recorded s show tell that the 
-    there this to us was we were what what's where which with you your exist can placed issued""".split()  # noqa: SIM905
-)
 PRONOUNS = "it|its|them|they|their|these|those"
-OPERATORS = set(
-    """above after again ago almost apart average avg before below between beyond both bottom but by change compare
-    compared correlation despite difference each either empty ever every except excluding fewer first greater grow growth
-    highest how if isn't aren't don't didn't wasn't weren't largest last latest least less likely longest lowest max mean
-    median min minus missing more most much neither never newest next no none nor not null older oldest only or other
-    others outside over overdue per percent percentage previous rate ratio recent same second share shortest since
-    smallest sum than then third top total trend under unless until versus vs when whether who whose why will within
-    without yet against half twice during than""".split()  # noqa: SIM905
+FILLER = frozenset(
+    "a all also am an and any are as at be been come came could did do does find for from get give given got had has "
+    "have here i in is list made many may me my of on our please record recorded s show tell that the there this to us "
+    "was we were what where which with you your exist can placed issued".split()
+)
+OPERATORS = frozenset(
+    "above after again ago almost apart average avg before below between beyond both bottom but by change compare "
+    "compared correlation despite difference each either empty ever every except excluding fewer first greater growth "
+    "highest how if isn't aren't don't didn't wasn't weren't largest last latest least less likely longest lowest max "
+    "mean median min minus missing more most much neither never newest next no none nor not null older oldest only or "
+    "other others outside over overdue per percent percentage previous rate ratio recent same second share shortest "
+    "since smallest sum than then third top total trend under unless until versus vs when whether who whose why will "
+    "within without yet against half twice during".split()
 )
 
 
@@ -28,18 +26,16 @@ def quotes(text: str) -> list[str]:
 
 
 def spoken(text: str) -> list[str]:
-    """Words, plain numbers and signs, in lower case: 50k and 50,000 are 50000; only punctuation is left out."""
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", f"{text} ".lower().replace("’", "'"))
+    """Words, plain numbers and signs: 50k and 50,000 are 50000; only punctuation is left out."""
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", f"{text} ".replace("’s ", " ").replace("'s ", " "))
     text = re.sub(r"\b(\d+(?:\.\d+)?)(k|m)\b", lambda n: f"{float(n[1]) * {'k': 1e3, 'm': 1e6}[n[2]]:.12g}", text)
-    return re.findall(r"\d+\.\d+|\w+(?:['-]\w+)*|[^\w\s.,?!:;()\[\]\"'`]", text.replace("'s ", " "))
+    return re.findall(r"\d+\.\d+|\w+(?:['-]\w+)*|[^\w\s.,?!:;()\[\]\"'`‘’“”]", text)
 
 
 def stem(word: str) -> str:
-    """The word in singular, by the catalog's name for it."""
-    word = re.sub(r"(?<=..[^sui])s$", "", re.sub(r"ies$", "y", word))
-    return SYNONYMS.get(word, word)
+    """In singular, as names are compared."""
+    return re.sub(r"(?<=..[^sui])s$", "", re.sub(r"ies$", "y", word))
 
 
 def tokens(name: str) -> list[str]:
-    plain = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    return [re.sub(r"(?<=..[^sui])s$", "", re.sub(r"ies$", "y", part)) for part in plain]
+    return [stem(part) for part in re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())]

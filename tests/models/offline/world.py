@@ -86,7 +86,7 @@ class World:
     def figures(self) -> list[tuple[Any, ...]]:
         """The rows that the first delegation brought back; a search's number of lines."""
         [result] = [json.loads(result.output or "{}") for result in self.results[:1]] or [{}]
-        if "matching_lines" in result:
+        if set(result["rows"][0] if result.get("rows") else ()) <= {"text", "lines"} and "matching_lines" in result:
             return [(result["matching_lines"],)]
         return [tuple(row.values()) for row in result.get("rows", [])]
 
