@@ -10,7 +10,7 @@ KINDS = (("N", r"U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL"), ("D"
 LABELS = {"id", "number", "code", "zip", "year", "congress"}
 """Numbers with one of these in their names are names themselves; adding them up says nothing."""
 GENERIC = {"id", "date", "name", "number", "code", "on", "at", "term", "time", "no", "day"}
-KEPT = set("create created update updated modified loaded birth birthday due expire expired expiry end valid".split())
+KEPT = set("create created update updated modified loaded birth birthday due expire expired expiry end valid".split())  # noqa: SIM905
 """Dates that are not when a row happened: they are meant only when they are named."""
 MONEY = ("amount", "total", "value", "revenue", "cost")
 ADDS = {*MONEY, "quantity", "unit", "sale", "spend", "profit"}

@@ -10,12 +10,20 @@ from datetime import date
 from typing import Any
 
 from agent.models.offline import catalog
-from agent.models.offline.catalog import literal, money, sql
+from agent.models.offline.catalog import money, sql
 from agent.models.offline.words import FILLER, OPERATORS, PRONOUNS, quotes, spoken, tokens
 
 UNITS = {f"{unit}{more}": unit for unit in ("day", "week", "month", "quarter", "year") for more in ("", "s", "ly")}
 UNITS |= {"daily": "day", "annual": "year", "annually": "year"}
-ADDING = {"average": "avg", "mean": "avg", "avg": "avg", "median": "median", "total": "sum", "sum": "sum", "much": "sum"}
+ADDING = {
+    "average": "avg",
+    "mean": "avg",
+    "avg": "avg",
+    "median": "median",
+    "total": "sum",
+    "sum": "sum",
+    "much": "sum",
+}
 ADD = rf"(?:how )?({'|'.join(ADDING)})"
 LEAST = ("fewest", "least", "lowest", "smallest", "bottom", "minimum", "min")
 COUNTS = ("most", "fewest", "least")
@@ -24,13 +32,26 @@ BY = r"(?:by|per|for each|in each|each|every|broken down by|grouped by|split by|
 GROUP = r"[CNB]\d+|U\d+\w+"
 SIGNS = {"over": ">", "above": ">", "more than": ">", "greater than": ">", "at least": ">=", "at most": "<="}
 SIGNS |= {"under": "<", "below": "<", "less than": "<"}
-THAN = rf"(?:(?:that|which|is|are|was|were|of|with|worth) )*({'|'.join(SIGNS)}) (\d+(?:\.\d+)?)(?! (?:T|[CNDBU]\d))"
 SINCE = {"since": ">=", "after": ">", "before": "<"}
 IN = r"(?:(?P<date>D\d+) )?(?P<how>in|during|of|for|from|since|after|before) (?:the )?(?:U\d+year )?"
-MONTHS = "january february march april may june july august september october november december".split()
+MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905
 LATE = r"(?! (?:on|onwards?|to|until|through|and (?:19|20)|[NCDT]))"
 PERIOD = rf"{IN}(?:(?P<month>{'|'.join(MONTHS)}) )?(?P<year>(?:19|20)\d\d){LATE}"
 RECENT = rf"(?:{IN})?(?:the )?(?P<back>last|previous|this) U\d+(?P<unit>year|month)"
+SIGN = rf"(?: (?:that|which|is|are|was|were|of|with|worth|;))* (?P<sign>{'|'.join(SIGNS)})"
+NO = r"without|with no|have no|has no|had no|missing|lacking|no"
+CONDITIONS = (
+    (rf"(?:{NO}) (?:an? |any |the )?(?P<mark>[CNBD]\d+)", "nullif({sql}::VARCHAR, '') IS NULL", "without {name}"),
+    (
+        rf"(?:(?:with|where|having|have|has|an?|the) )*(?P<mark>N\d+){SIGN} (?P<number>NUMBER)",
+        "{sql} {sign} {number}",
+        "",
+    ),
+    (rf"(?P<mark>T){SIGN} (?P<number>NUMBER)", "{sql} {sign} {number}", ""),
+    (r"(?P<mark>[CN]\d+) (?:is |= |of |equal to )?(?P<number>NUMBER)", "{sql} = '{number}'", "{name} = {number}"),
+    (r"(?P<mark>B\d+)(?: ;)*(?= T(?!\S))|(?:are|is|were|was) (?P<last>B\d+)(?! \S)", "{sql}", "{name}"),
+)
+"""Which rows are meant: the phrase, its SQL and, where they differ, its words."""
 
 
 @dataclass
@@ -80,7 +101,7 @@ class Ask:
 def read(question: str, table: Any, today: date) -> Ask:
     ask = Ask(table, today)
     ask.text = marked(question, ask)
-    for phrase in (opening, conditions, period, particular, measure, ranking, grouping, default, leftovers):
+    for phrase in (opening, measure, conditions, period, particular, ranking, grouping, default, leftovers):
         phrase(ask)
     return ask
 
@@ -114,24 +135,18 @@ def opening(ask: Ask) -> None:
 
 
 def conditions(ask: Ask) -> None:
-    """Empty values, comparisons with a number, and a yes or no before the table or after `are`."""
-    no = r"(?:without|with no|with missing|have no|has no|had no|missing|lacking|no) (?:an? |any |the )?([CNBD]\d+)"
-    while found := ask.take(no) or ask.take(r"([CNBD]\d+) (?:is|are) (?:missing|empty|null)(?! \S)"):
-        column = ask.column(found[1])
-        value = f"nullif(trim({sql(column)}), '')" if column.type == "VARCHAR" else sql(column)
-        ask.test(column.name, f"{value} IS NULL", f"without {column.name}")
-    some = r"(?:(?:with|where|whose|having|have|has|an?|the) )*"
-    single = not re.search(rf"\b{ADD} (?:T )?(?:N\d+|T) {THAN}", ask.text)
-    while single and (found := ask.take(rf"{some}(N\d+) {THAN}") or (money(ask.table) and ask.take(rf"(T) {THAN}"))):
-        column = ask.column(found[1]) if found[1] != "T" else money(ask.table)
-        told = f"{SIGNS[found[2]]} {found[3]}"
-        ask.test(f"{column.name} {told[:1]}", f"{sql(column)} {told}", f"{column.name} {told}")
-    while found := ask.take(r"([CN]\d+) (?:is |= |of |equal to )?(\d+(?:\.\d+)?)(?! [CNDBTU])"):
-        column = ask.column(found[1])
-        value = literal(found[2]) if column.type == "VARCHAR" else found[2]
-        ask.test(column.name, f"{sql(column)} = {value}", f"{column.name} = {found[2]}")
-    while found := ask.take(r"(B\d+)(?P<keep> T)") or ask.take(r"(?:are|is|were|was|be) (B\d+)(?! \S)"):
-        ask.test(ask.column(found[1]).name, sql(ask.column(found[1])), ask.column(found[1]).name)
+    for pattern, condition, told in CONDITIONS:
+        while found := ask.take(pattern.replace("NUMBER", r"\d+(?:\.\d+)?(?! (?:T|[CNDBU]\d))")):
+            parts = found.groupdict()
+            column = money(ask.table) if parts["mark"] == "T" else ask.column(parts["mark"] or parts["last"])
+            if column is None:
+                ask.unused.append(found[0])
+                return
+            said = {"name": column.name, "sign": SIGNS.get(parts.get("sign") or ""), "number": parts.get("number")}
+            test = condition.format(sql=sql(column), **said)
+            ask.test(
+                f"{column.name} {said['sign']}", test, told.format(**said) or "{name} {sign} {number}".format(**said)
+            )
 
 
 def period(ask: Ask) -> None:
@@ -160,7 +175,9 @@ def period(ask: Ask) -> None:
 
 def particular(ask: Ask) -> None:
     """Questions of a kind of their own: duplicates, and months without anything."""
-    if (found := ask.take(r"appear in more than one (C\d+)")) or ask.take(r"appear (?:more than once|twice)|duplicated?s?"):
+    if (found := ask.take(r"appear in more than one (C\d+)")) or ask.take(
+        r"appear (?:more than once|twice)|duplicated?s?"
+    ):
         across = found or ask.take(r"(?:across|in more than one|in several) (?:all )?(?:the )?(C\d+)")
         ask.kind, ask.of = "duplicates", ask.column(across[1]) if across else None
         ask.take("look like|possible")
@@ -172,12 +189,14 @@ def measure(ask: Ask) -> None:
     """What is counted or added up becomes M."""
     keep = r"(?P<keep>(?: (?!(?:are|is|do|did|does|were|was|have|has|in|by|per|from|with|for|of)\b)\S+)*?)"
     count = r"(?:how many|(?:the )?(?:total )?(?:number|count) of|count(?: the)?)"
-    if found := ask.take(rf"{count}( different| distinct| unique)?{keep} (T|[CN]\d+)(?! (?:T|[CNDB]\d))"):
-        ask.of, adds = ask.column(found[3] if found[3] != "T" else None), found[3][0] == "N"
-        ask.fn = "sum" if adds else "count"
-        ask.unused += [ask.marks[found[3]][1]] if adds and tokens(ask.of.name)[-1] not in catalog.ADDS else []
+    if found := ask.take(
+        rf"{count}( different| distinct| unique)?{keep}(?:(?= T(?!\S| [TCNDB]\b| [CNDB]\d))| ([CN]\d+)(?! [TCNDB]))"
+    ):
+        ask.of, number = ask.column(found[3]), (found[3] or "T")[0] == "N"
+        ask.fn = "sum" if number else "count"
         ask.unused += [found[1].strip()] if found[1] and ask.of is None else []
-    elif ask.take(r"how many(?: of the T)?(?= (?:;|are|is|were|was|have|has|in|from|T)(?!\S))|counts?"):
+        ask.unused += [ask.of.name] if number and tokens(ask.of.name)[-1] not in catalog.ADDS else []
+    elif ask.take(r"how many(?= (?:;|are|is|were|was|have|has|in|from)(?!\S))|counts?"):
         ask.fn, ask.elliptic = "count", True
     elif found := ask.take(rf"{ADD}(?: of)?(?: (?:the|all|our|did|we|is|was))*{keep} (N\d+)"):
         ask.fn, ask.of = ADDING[found[1]], ask.column(found[3])
@@ -187,36 +206,32 @@ def measure(ask: Ask) -> None:
 
 
 def ranking(ask: Ask) -> None:
-    """Which group or which rows have the most or the least of something."""
+    """Which group has the most or the least of something; the highest or lowest number."""
     top = r"(?P<end>top|bottom|most common|most frequent)(?: (?P<size>\d{1,3}))?"
     if found := ask.take(rf"(?:{top}|which|what) (?:the )?(?P<mark>C\d+|U\d+\w+|T)(?! [CDB]\d)"):
         ask.which, ask.kind = True, ask.kind or ("rows" if found["mark"] == "T" else "")
         group_by(ask, [found["mark"]])
         if found["end"]:
             ask.order, ask.size = ("ASC" if found["end"] in LEAST else "DESC"), int(found["size"] or 10)
-    grouped, rows = bool(ask.groups or ask.unit), ask.kind == "rows"
     best = ask.take(rf"(?:(?:by|with|has|have|had|of|the) )*{MOST}(?: (?:the|T|M|;|often|frequently))*(?: (N\d+))?")
+    grouped, bare = bool(ask.groups or ask.unit), re.findall(r"N\d+", ask.text)
     if best is None:
         return
-    word, number = best[1], ask.column(best[2])
-    ask.order = "ASC" if word in LEAST else "DESC"
-    if grouped and word in COUNTS:
+    number = ask.column(best[2] or (bare[0] if len(bare) == 1 and ask.take(bare[0]) else None))
+    ask.order = "ASC" if best[1] in LEAST else "DESC"
+    if grouped and best[1] in COUNTS:
         ask.fn = ask.fn or ("" if number else "count")
         add_up(ask, number)
-    elif grouped and (number is not None or not ask.fn):
-        ask.unused.append(f"{best[0]} (the total or the average?)".replace(best[2] or " ", number.name if number else " "))
-    elif word in COUNTS and not (rows and number):
-        ask.unused.append(word)
-    elif not grouped and number is not None and not rows:
-        ask.fn, ask.of, ask.order = ("min" if word in LEAST else "max"), number, ""
-    elif not grouped:
-        ask.kind, ask.of = "rows", number or money(ask.table)
+    elif not grouped and number is not None and best[1] not in COUNTS and not ask.kind and not ask.fn:
+        ask.fn, ask.of, ask.order = ("min" if best[1] in LEAST else "max"), number, ""
+    elif not grouped or number is not None or not ask.fn:
+        ask.unused.append(best[1] + (f" {number.name}: its total, or its average" if grouped and number else ""))
 
 
 def add_up(ask: Ask, number: Any) -> None:
-    """Rows go by the number, groups by its sum, if it is something that adds up."""
-    if number is not None and (ask.kind == "rows" or (not ask.fn and tokens(number.name)[-1] in catalog.ADDS)):
-        ask.fn, ask.of = ("" if ask.kind == "rows" else "sum"), number
+    """Groups go by the number's sum, if it is something that adds up."""
+    if number is not None and not ask.fn and not ask.kind and tokens(number.name)[-1] in catalog.ADDS:
+        ask.fn, ask.of = "sum", number
     elif number is not None:
         ask.unused.append(number.name)
 
@@ -235,13 +250,15 @@ def group_by(ask: Ask, marks: list[str]) -> None:
 def grouping(ask: Ask) -> None:
     while found := ask.take(rf"{BY}((?: (?:the|and|T|M|;|{GROUP}))+)"):
         group_by(ask, re.findall(GROUP, found[1]))
-        ask.unused += [] if re.search(r"\d|M|;", found[1]) else [f"{found[0].split()[0]} {tokens(ask.table.name)[-1]}"]
+        if not re.search(r"\d", found[1]) and not (ask.fn and ask.order):
+            ask.unused.append(found[0].split()[0])
     if ask.take(r"over time|trend(?: of)?") and not ask.unit:
         ask.unit = "month"
     if ask.unit and (found := ask.take(r"(?:of |by |on )?(?:the )?(D\d+)")):
         ask.moment = ask.column(found[1])
     ask.unused += [ask.unit] if ask.unit and (ask.moment or catalog.date(ask.table)) is None else []
-    if ask.order and len(ask.groups) + bool(ask.unit) != (ask.kind != "rows"):
+    groups = len(ask.groups) + bool(ask.unit)
+    if (ask.order and groups != 1) or (ask.kind == "rows" and groups):
         ask.unused.append("the most or the least of several groups")
 
 
@@ -266,7 +283,10 @@ def default(ask: Ask) -> None:
 def leftovers(ask: Ask) -> None:
     """What no phrase used: words that may be values of the data, and those that can't be used at all."""
     plain = [";" if mark in ("T", "M") or mark in FILLER else mark for mark in ask.text.split()]
-    found, columns = [], {mark: c for mark in plain if (c := ask.column(mark if mark in ask.marks else None)) is not None}
+    found, columns = (
+        [],
+        {mark: c for mark in plain if (c := ask.column(mark if mark in ask.marks else None)) is not None},
+    )
     beside: list[str] = []
     for run in " ".join(plain).split(";"):
         names = [mark for mark in run.split() if columns.get(mark) in catalog.texts(ask.table)]

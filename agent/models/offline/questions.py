@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from agent.models.offline import catalog
-from agent.models.offline.catalog import full, literal, money, quoted, sql, texts
+from agent.models.offline.catalog import full, literal, quoted, sql, texts
 from agent.models.offline.phrases import Ask, read
 from agent.models.offline.words import tokens
 
@@ -28,17 +28,13 @@ tests, unknown = {{}}, []
 for turn in {asked!r}:
     new = {{}}
     for words, column in turn:
-        while words:
-            for size in range(len(words), 0, -1):
-                said = " ".join(words[:size])
-                forms = (said, said + "s", said.removesuffix("s"))
-                places = [row for row in found if row[1] in forms and column in ("", row[0])]
-                if places:
-                    break
-            words = words[size:]
-            if len(places) != 1 or places[0][0] in new:
-                unknown.append(said)
-            new |= dict(places)
+        whole, places = " ".join(words), {{}}
+        for said in [whole, *words]:
+            forms = (said, said + "s", said.removesuffix("s"))
+            places[said] = [row for row in found if row[1] in forms and column in ("", row[0])]
+        for said in [whole] if places[whole] else words:
+            unknown += [said] if len(places[said]) != 1 or places[said][0][0] in new else []
+            new |= dict(places[said])
     tests |= new
 where = " AND ".join("lower(trim(" + column + ")) = '" + value.replace("'", "''") + "'" for column, value in tests.items())
 """
@@ -54,7 +50,13 @@ def understand(question: str, tables: Sequence[Any], before: Ask | None, today: 
     def fit(ask: Ask) -> tuple[Any, ...]:
         """The less the better. One's own files come first, and then what puts several schemas together."""
         left = len(ask.unused) + len(" ".join(words for turn in ask.values for words, _ in turn).split())
-        return left, not ask.named, ask.table != last, ask.table.source == "sample", not ask.table.schema.startswith("all")
+        return (
+            left,
+            not ask.named,
+            ask.table != last,
+            ask.table.source == "sample",
+            not ask.table.schema.startswith("all"),
+        )
 
     best = min(asks, key=fit)
     own = next((ask for ask in asks if ask.table == last), None)
@@ -77,8 +79,7 @@ def joined(before: Ask, own: Ask) -> Ask:
     """A follow-up changes what it names; the rest is as before."""
     grouped = bool(own.groups or own.unit)
     unused = [*before.unused, *own.unused, *([own.kind] if own.kind not in ("", before.kind) else [])]
-    if before.kind and (before.kind != "rows" or grouped or own.fn):
-        unused.append("what came before, which was of another kind")
+    unused += ["what came before, which was of another kind"] if before.kind else []
     fn = own.fn or (before.fn if own.of is None or before.fn != "count" else "sum")
     of = own.of if own.of is not None or own.fn == "count" else before.of
     by, order = own if grouped else before, own if own.order or grouped else before
@@ -97,9 +98,11 @@ def code(ask: Ask, query: str) -> str:
     columns = {column.name: sql(column) for column in texts(ask.table)}
     asked = [[(words.lower().split(), columns.get(named, "")) for words, named in turn] for turn in ask.values]
     runs = [words for turn in asked for words, _ in turn]
-    spans = {" ".join(run[a:b]) for run in runs for a in range(len(run)) for b in range(a + 1, len(run) + 1)}
+    spans = {span for words in runs for span in [" ".join(words), *words]}
     forms = ", ".join(literal(form) for span in sorted(spans) for form in (span, f"{span}s", span.removesuffix("s")))
-    parts = (f"SELECT DISTINCT {literal(c)}, lower(trim({c})) AS v FROM {full(ask.table)} AS t" for c in columns.values())
+    parts = (
+        f"SELECT DISTINCT {literal(c)}, lower(trim({c})) AS v FROM {full(ask.table)} AS t" for c in columns.values()
+    )
     lookup = "SELECT * FROM (" + "\n  UNION ALL ".join(parts) + f")\nWHERE v IN ({forms})"
     found = FIND.format(asked=asked, lookup=repr(lookup) if '"""' in lookup else f'r"""\n{lookup}\n"""')
     return found + CODE.format(sql=f'{shown}.replace("/* found */", where or "false")') + FOUND
@@ -112,10 +115,7 @@ def queries(ask: Ask) -> dict[str, str]:
         text = MONTHS.format(silo=silo, month=moment(ask, "month"), table=full(ask.table))
         return {f"{ask.table.schema}.{ask.table.name}: months without any": text}
     if ask.kind == "rows":
-        by = ask.of or money(ask.table)
-        order = f"ORDER BY {sql(by)} {ask.order} NULLS LAST, 1" if ask.order and by is not None else ""
-        limit = f"\nLIMIT {ask.size}" if ask.size else ""
-        return query(ask, f"rows by {by.name}" if order else "rows", ["*"], order + limit)
+        return query(ask, "rows", ["*"], "")
     return duplicates(ask) if ask.kind == "duplicates" else summary(ask)
 
 
@@ -158,6 +158,8 @@ def duplicates(ask: Ask) -> dict[str, str]:
     rest = f"row({', '.join(sql(c) for c in parts if sql(c) != own) or 't'})"
     spelled = f"trim(regexp_replace(lower({name}), '{LEGAL}', '', 'g'))"
     ways = {f"the same {key[2:]}": key} if key else {}
-    ways |= {f"nearly the same {name[2:]}": spelled} if name else {} if key else {"the same values but for the id": rest}
+    ways |= (
+        {f"nearly the same {name[2:]}": spelled} if name else {} if key else {"the same values but for the id": rest}
+    )
     made = [query(ask, f"groups with {why}", [f"{by} AS shared", *fields], tail) for why, by in ways.items()]
     return made[0] | made[-1]

@@ -12,7 +12,7 @@ COUNTED = {
 }
 """What can be counted in a text: how a question asks for it, its name, how it looks."""
 SAID = r"\b(?:mention|contain|say|match)(?:s|es|ing)?\b|\bfor\b"
-KNOWN = FILLER | set("line lines log logs text texts file document occur appear most often that".split())
+KNOWN = FILLER | set("line lines log logs text texts file document occur appear most often that".split())  # noqa: SIM905
 ASKED = r"\b(?:how (?:many|long|big)|find|search|grep|which lines|number of|count of)\b"
 COUNT = """\
 import re
@@ -37,9 +37,13 @@ def text_code(question: str) -> tuple[str, list[str]]:
     how = r"\b(?:which|what|how many(?: different)?|top (?P<size>\d+)|most (?:common|frequent)|(?:lines )?(?:per|by))"
     kinds = ((kind, re.search(rf"{how} (?:{asked})\b", text)) for asked, kind in COUNTED.items())
     (name, pattern), asked = next((pair for pair in kinds if pair[1]), (("text", ".+"), re.search(ASKED, text)))
-    rest = (text.replace(asked[0], " ", 1) if asked else text).replace("how many", " " if name == "hour" else "how many")
+    rest = (text.replace(asked[0], " ", 1) if asked else text).replace(
+        "how many", " " if name == "hour" else "how many"
+    )
     words = [stem(word) for word in re.sub(SAID, " ", rest).split() if word not in KNOWN]
-    unused = [w for w in words if w in OPERATORS or not re.match(r"\w", w) or (w.isdigit() and not re.search(SAID, rest))]
+    unused = [
+        w for w in words if w in OPERATORS or not re.match(r"\w", w) or (w.isdigit() and not re.search(SAID, rest))
+    ]
     unused += [] if asked or unused else [text]
     loose = "".join(rf"(?=.*\b{re.escape(word)})" for word in words)
     wanted = f"{loose}.*(?:{'|'.join(map(re.escape, exact))})" if exact else loose
@@ -47,4 +51,6 @@ def text_code(question: str) -> tuple[str, list[str]]:
     searched = [] if re.search(SAID, rest) else words
     flags = 0 if exact and not words else int(re.IGNORECASE)
     told = ", ".join([*exact, *words]) or "anything"
-    return COUNT.format(wanted=wanted, flags=flags, pattern=pattern, name=name, most=size, words=searched, told=told), unused
+    return COUNT.format(
+        wanted=wanted, flags=flags, pattern=pattern, name=name, most=size, words=searched, told=told
+    ), unused

@@ -5,12 +5,12 @@ import re
 SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spent": "spend", "spending": "spend"}
 QUOTED = re.compile(r"(?<!\w)([\"'`‘“])(.{2,80}?)(?:\1|[’”])")
 PRONOUNS = "it|its|them|they|their|these|those"
-FILLER = frozenset(
+FILLER = frozenset(  # noqa: SIM905
     "a all also am an and any are as at be been come came could did do does find for from get give given got had has "
     "have here i in is list made many may me my of on our please record recorded s show tell that the there this to us "
     "was we were what where which with you your exist can placed issued".split()
 )
-OPERATORS = frozenset(
+OPERATORS = frozenset(  # noqa: SIM905
     "above after again ago almost apart average avg before below between beyond both bottom but by change compare "
     "compared correlation despite difference each either empty ever every except excluding fewer first greater growth "
     "highest how if isn't aren't don't didn't wasn't weren't largest last latest least less likely longest lowest max "

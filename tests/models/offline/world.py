@@ -35,12 +35,17 @@ LISTED = (
 class World:
     """A database and a text, and a model that is asked about them. `results` are those of the last question."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, context: Any = None, own: str = "files"):
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, context: Any = None, catalogs: Sequence[str] = ("files",)
+    ):
         self.connection = connection
         self.context = context
         self.tables = tuple(
-            Table(catalog, schema, name, tuple(map(Column, names, types)), 3, "x.csv" if catalog == own else "sample")
+            Table(
+                catalog, schema, name, tuple(map(Column, names, types)), 3, "sample" if catalog == "sample" else "x.csv"
+            )
             for catalog, schema, name, names, types in connection.execute(LISTED).fetchall()
+            if catalog in catalogs
         )
         self.model = OfflineModel(tables=lambda: self.tables, has_text=context is not None, today=lambda: TODAY)
         self.results: list[ExecutionResult] = []
