@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from agent.models.offline.words import SYNONYMS, stem, tokens
+from agent.models.offline.words import OPERATORS, SYNONYMS, stem, tokens, words_of
 
 KINDS = (("N", r"U?(?:BIG|SMALL|TINY|HUGE)?INT|DOUBLE|FLOAT|DECIMAL|REAL"), ("D", "DATE|TIMESTAMP"), ("B", "BOOL"))
 LABELS = {"id", "number", "code", "zip", "year", "congress"}
 """Numbers with one of these in their names are names themselves; adding them up says nothing."""
 GENERIC = {"id", "date", "name", "number", "code", "on", "at", "term", "time", "no", "day"}
-KEPT = set("create created update updated modified loaded birth birthday due expire expired expiry end valid".split())  # noqa: SIM905
+KEPT = words_of("create created update updated modified loaded birth birthday due expire expired expiry end valid")
 """Dates that are not when a row happened: they are meant only when they are named."""
 MONEY = ("amount", "total", "value", "revenue", "cost")
 ADDS = {*MONEY, "quantity", "unit", "sale", "spend", "profit"}
@@ -65,6 +65,8 @@ def meant(words: Sequence[str], table: Any) -> Any:
     own = {part for part in tokens(table.name) if len(part) > 2 and part not in {*GENERIC, "data", "all"}}
     if "".join(said) == "".join(tokens(table.name)) or (len(said) == 1 and said[0] in {*own, "row", "entry"}):
         return "T"
+    if said[0] in OPERATORS:
+        return None
     if len(said) > 1 or said[0] in ("value", "spend"):
         return money(table) if len(said) == 1 else None
     heads = {column: next((p for p in reversed(parts) if p not in GENERIC), "-") for column, parts in names.items()}

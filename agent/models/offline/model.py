@@ -24,9 +24,7 @@ PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|l
 GREETING = re.compile(
     r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)(?: there| you)?\W*", re.I
 )
-LISTING = re.compile(
-    r"(?:what|which|list|show)(?: me)?(?: all)?(?: the)? (?:tables|data)(?: are there| is there)?\W*", re.I
-)
+LISTING = re.compile(r"(?:what|which|list|show)(?: me| all| the)* (?:tables|data)(?: are there| is there)?\W*", re.I)
 HELP = """\
 I am the offline model: a few rules, no language model. By your words I pick a table and its columns and write code for
 counts, sums and averages by group or time, the top N, duplicates, missing months, and searches of a text. For anything
@@ -56,11 +54,10 @@ class OfflineModel(SpokenModel):
         elif role.startswith(REDUCE_ROLE):
             reply = says(merge_notes(last))
         elif role.startswith(GENIE_ROLE):
-            codes, refused = self._plan(
-                [role.rpartition(QUESTION)[2].strip()], lambda ask, query: "" if ask.values else query
-            )
-            query = next(iter(codes.values()), "")
-            reply = says(f"```sql\n{query}\n```" if query and not refused else "\n\n".join([*refused, HELP]))
+            question = role.rpartition(QUESTION)[2].strip()
+            codes, refused, _ = self._plan([question], lambda ask, query: "" if ask.values else query)
+            query = "" if refused else next(iter(codes.values()), "")
+            reply = says(f"```sql\n{query}\n```" if query else "\n\n".join([*refused, HELP]))
         return reply or self._analyst(messages), call_prefix(0, messages)
 
     def _analyst(self, messages: Sequence[BaseMessage]) -> Reply:
@@ -69,7 +66,7 @@ class OfflineModel(SpokenModel):
         since = messages[asked[-1] + 1 :] if asked else messages
         if asked and (plain := self._plainly(messages[asked[-1]].text)):
             return says(plain)
-        codes, refused = self._plan([messages[n].text for n in asked], code)
+        codes, refused, instead = self._plan([messages[n].text for n in asked], code)
         replies = [message for message in since if isinstance(message, AIMessage)]
         if codes and not replies:
             return together(*(delegates(code, instruction=title) for title, code in codes.items()))
@@ -86,28 +83,28 @@ class OfflineModel(SpokenModel):
                 told.append(f"**{title}**\n\n{answer_of(text)}")
         if told and not refused:
             return says("\n\n".join([*told, NOTE]))
-        return replace(says("\n\n".join([*told, *refused, HELP])), marks={UNANSWERED: True})
+        return replace(says("\n\n".join([*told, *refused, *instead, HELP])), marks={UNANSWERED: True})
 
-    def _plan(self, questions: Sequence[str], make: Callable[[Ask, str], str]) -> tuple[dict[str, str], list[str]]:
-        """Of the last question: code by what it finds out, and what is refused. The ones before are what it follows."""
+    def _plan(
+        self, questions: Sequence[str], make: Callable[[Ask, str], str]
+    ) -> tuple[dict[str, str], list[str], list[str]]:
+        """Of the last question, after those before: code by what it finds out, what is refused, what it can instead."""
         before: Ask | None = None
-        codes: dict[str, str] = {}
-        refused: list[str] = []
+        codes, refused, instead = dict[str, str](), list[str](), list[str]()
         for question in questions:
-            codes, refused = {}, []
-            for part in filter(None, [] if self._plainly(question) else PARTS.split(question)):
+            codes, refused, instead = {}, [], []
+            for part in [] if self._plainly(question) else PARTS.split(question):
                 ask = understand(part, self.tables(), before, self.today()) if self.tables() else None
                 text, strange = text_code(part) if self.has_text else ("", [part])
                 if not strange and not (ask and ask.named and not ask.unused):
                     codes[part] = text
                 elif ask and not ask.unused:
                     codes |= {title: make(ask, query) for title, query in queries(ask).items()}
-                else:
-                    refused.append(
-                        refusal(part, ask.unused if ask else strange, "I could not use") + (offer(ask) if ask else "")
-                    )
+                elif part:
+                    refused.append(refusal(part, ask.unused if ask else strange, "I could not use"))
+                instead = offers(ask) if ask else []
                 before = ask if ask and (before is None or not ask.kind or part == question) else before
-        return codes, refused
+        return codes, refused, instead
 
     def _plainly(self, question: str) -> str:
         if LISTING.fullmatch(question) and (tables := self.tables()):
@@ -120,8 +117,8 @@ def refusal(question: str, words: Sequence[str], why: str) -> str:
     return f"I give no figure for “{question.strip()}”: there are words that {why}: {listed}."
 
 
-def offer(ask: Ask) -> str:
+def offers(ask: Ask) -> list[str]:
     """Questions about the table that are answered."""
     name, worth = " ".join(tokens(ask.table.name)) + "s", catalog.money(ask.table)
     asked = [f"How many {name} are there?", *([f"Average {worth.name} of {name}"] if worth else [])]
-    return "\n\nWhat I could answer: " + "; ".join([*asked, *([f"{name} by month"] if catalog.date(ask.table) else [])])
+    return ["What I could answer: " + "; ".join([*asked, *([f"{name} by month"] if catalog.date(ask.table) else [])])]

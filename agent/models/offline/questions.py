@@ -18,6 +18,8 @@ WITH m AS (SELECT {silo} AS silo, {month} AS month FROM {table} AS t)
 SELECT silo, missing_month FROM (SELECT DISTINCT silo FROM m),
     (SELECT unnest(generate_series(min(month), max(month), INTERVAL 1 MONTH))::DATE AS missing_month FROM m)
 EXCEPT SELECT silo, month FROM m ORDER BY 1, 2"""
+DIFFERENT = "SELECT DISTINCT {name}, lower(trim({column})) AS v FROM {table} AS t"
+FORMS = "SELECT * FROM ({parts})\nWHERE v IN ({forms})"
 CODE = """\
 answer = execute_sql({sql}, preview_rows=40)
 rows = [dict(zip(answer.columns, row)) for row in answer.rows[:80 // len(answer.columns) + 1]]
@@ -36,7 +38,7 @@ for turn in {asked!r}:
             unknown += [said] if len(places[said]) != 1 or places[said][0][0] in new else []
             new |= dict(places[said])
     tests |= new
-where = " AND ".join("lower(trim(" + column + ")) = '" + value.replace("'", "''") + "'" for column, value in tests.items())
+where = " AND ".join(f"lower(trim({{c}})) = '" + value.replace("'", "''") + "'" for c, value in tests.items())
 """
 FOUND = """
 only = ", ".join(column.removeprefix("t.") + " = " + value for column, value in tests.items())
@@ -100,10 +102,8 @@ def code(ask: Ask, query: str) -> str:
     runs = [words for turn in asked for words, _ in turn]
     spans = {span for words in runs for span in [" ".join(words), *words]}
     forms = ", ".join(literal(form) for span in sorted(spans) for form in (span, f"{span}s", span.removesuffix("s")))
-    parts = (
-        f"SELECT DISTINCT {literal(c)}, lower(trim({c})) AS v FROM {full(ask.table)} AS t" for c in columns.values()
-    )
-    lookup = "SELECT * FROM (" + "\n  UNION ALL ".join(parts) + f")\nWHERE v IN ({forms})"
+    parts = (DIFFERENT.format(name=literal(c), column=c, table=full(ask.table)) for c in columns.values())
+    lookup = FORMS.format(parts="\n  UNION ALL ".join(parts), forms=forms)
     found = FIND.format(asked=asked, lookup=repr(lookup) if '"""' in lookup else f'r"""\n{lookup}\n"""')
     return found + CODE.format(sql=f'{shown}.replace("/* found */", where or "false")') + FOUND
 

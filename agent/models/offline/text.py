@@ -2,7 +2,7 @@
 
 import re
 
-from agent.models.offline.words import FILLER, OPERATORS, QUOTED, quotes, spoken, stem
+from agent.models.offline.words import FILLER, OPERATORS, QUOTED, quotes, spoken, stem, words_of
 
 COUNTED = {
     r"ips?|(?:ip )?address(?:es)?": ("ip", r"\b\d{1,3}(?:\.\d{1,3}){3}\b"),
@@ -12,7 +12,7 @@ COUNTED = {
 }
 """What can be counted in a text: how a question asks for it, its name, how it looks."""
 SAID = r"\b(?:mention|contain|say|match)(?:s|es|ing)?\b|\bfor\b"
-KNOWN = FILLER | set("line lines log logs text texts file document occur appear most often that".split())  # noqa: SIM905
+KNOWN = FILLER | words_of("line lines log logs text texts file document occur appear most often that")
 ASKED = r"\b(?:how (?:many|long|big)|find|search|grep|which lines|number of|count of)\b"
 COUNT = """\
 import re

@@ -4,20 +4,26 @@ import re
 
 SYNONYMS = {"hospital": "silo", "supplier": "vendor", "spent": "spend", "spending": "spend"}
 QUOTED = re.compile(r"(?<!\w)([\"'`‘“])(.{2,80}?)(?:\1|[’”])")
+
+
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 PRONOUNS = "it|its|them|they|their|these|those"
-FILLER = frozenset(  # noqa: SIM905
+FILLER = words_of(
     "a all also am an and any are as at be been come came could did do does find for from get give given got had has "
     "have here i in is list made many may me my of on our please record recorded s show tell that the there this to us "
-    "was we were what where which with you your exist can placed issued".split()
+    "was we were what where which with you your exist can placed issued"
 )
-OPERATORS = frozenset(  # noqa: SIM905
+OPERATORS = words_of(
     "above after again ago almost apart average avg before below between beyond both bottom but by change compare "
     "compared correlation despite difference each either empty ever every except excluding fewer first greater growth "
     "highest how if isn't aren't don't didn't wasn't weren't largest last latest least less likely longest lowest max "
     "mean median min minus missing more most much neither never newest next no none nor not null older oldest only or "
     "other others outside over overdue per percent percentage previous rate ratio recent same second share shortest "
     "since smallest sum than then third top total trend under unless until versus vs when whether who whose why will "
-    "within without yet against half twice during".split()
+    "within without yet against half twice during"
 )
 
 

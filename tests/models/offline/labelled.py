@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a question and its truth stand side by side
 """Questions that people ask, with their truths as SQL; None where the rules can't know and must not give a figure.
 
 A truth that ends in LIMIT is the beginning of a longer answer. `v`, `o`, `i` are the sample's vendors, purchase orders
@@ -94,7 +95,7 @@ BEYOND = {
     "Why did spending drop in November 2024?": ("why", "drop"),
     "How does lakeside compare with north?": ("compare",),
     "How many vendors except those in Portland?": ("except",),
-    "What is the total tax we paid?": ("tax",),
+    "What is the total tax we paid?": ("total",),
     "Compare the invoice amount in 2023 with 2024": ("2024",),
     "How many big invoices are there?": ("big",),
     "Who is our best vendor?": ("who", "best"),

@@ -1,4 +1,4 @@
-"""Questions asked of the offline model; the code that it writes runs here, on a real DuckDB, and is reported as the graph does."""
+"""Questions asked of the offline model; the code that it writes runs on a real DuckDB, reported as the graph does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from graph.types import DELEGATE, Capsule, ExecutionResult
 TODAY = date(2026, 11, 21)
 LISTED = (
     "SELECT database_name, schema_name, table_name, list(column_name ORDER BY column_index), "
-    "list(data_type ORDER BY column_index) FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'information_schema' "
+    "list(data_type ORDER BY column_index) FROM duckdb_columns() "
+    "WHERE NOT internal AND schema_name <> 'information_schema' "
     "GROUP BY ALL ORDER BY ALL"
 )
 
