@@ -94,9 +94,6 @@ class Ask:
     def column(self, mark: str | None) -> Any:
         return self.marks[mark][0] if mark else None
 
-    def test(self, about: str, condition: str, told: str) -> None:
-        self.tests[about] = (condition, told)
-
 
 def read(question: str, table: Any, today: date) -> Ask:
     ask = Ask(table, today)
@@ -135,6 +132,7 @@ def opening(ask: Ask) -> None:
 
 
 def conditions(ask: Ask) -> None:
+    """Empty values, comparisons with a number, and a yes or no before the table or after `are`."""
     for pattern, condition, told in CONDITIONS:
         while found := ask.take(pattern.replace("NUMBER", r"\d+(?:\.\d+)?(?! (?:T|[CNDBU]\d))")):
             parts = found.groupdict()
@@ -143,10 +141,8 @@ def conditions(ask: Ask) -> None:
                 ask.unused.append(found[0])
                 return
             said = {"name": column.name, "sign": SIGNS.get(parts.get("sign") or ""), "number": parts.get("number")}
-            test = condition.format(sql=sql(column), **said)
-            ask.test(
-                f"{column.name} {said['sign']}", test, told.format(**said) or "{name} {sign} {number}".format(**said)
-            )
+            told = (told or "{name} {sign} {number}").format(**said)
+            ask.tests[f"{column.name} {said['sign']}"] = (condition.format(sql=sql(column), **said), told)
 
 
 def period(ask: Ask) -> None:
@@ -166,18 +162,17 @@ def period(ask: Ask) -> None:
     ask.moment = ask.column(found["date"]) or catalog.date(ask.table)
     if ask.moment is not None:
         condition = f"date_trunc('{unit}', {sql(ask.moment)}) {sign} DATE '{start}'"
-        ask.test("period", condition, f"{ask.moment.name} {told}")
+        ask.tests["period"] = (condition, f"{ask.moment.name} {told}")
     elif year is not None:
-        ask.test("period", f"TRY_CAST({sql(year)} AS INTEGER) {sign} {start.year}", f"{year.name} {told}")
+        ask.tests["period"] = (f"TRY_CAST({sql(year)} AS INTEGER) {sign} {start.year}", f"{year.name} {told}")
     else:
         ask.unused.append(told)
 
 
 def particular(ask: Ask) -> None:
     """Questions of a kind of their own: duplicates, and months without anything."""
-    if (found := ask.take(r"appear in more than one (C\d+)")) or ask.take(
-        r"appear (?:more than once|twice)|duplicated?s?"
-    ):
+    found = ask.take(r"appear in more than one (C\d+)")
+    if found or ask.take(r"appear (?:more than once|twice)|duplicated?s?"):
         across = found or ask.take(r"(?:across|in more than one|in several) (?:all )?(?:the )?(C\d+)")
         ask.kind, ask.of = "duplicates", ask.column(across[1]) if across else None
         ask.take("look like|possible")
@@ -277,17 +272,16 @@ def default(ask: Ask) -> None:
     if ask.kind in ("months", "duplicates"):
         by_silo = ask.kind == "months" and list(ask.groups.values()) == ["silo"]
         ask.unused += ["how many, or by what"] if ask.fn or ask.unit or (ask.groups and not by_silo) else []
-        ask.unused += [told for _, told in ask.tests.values() if ask.kind == "months"]
+    if ask.kind == "months":
+        ask.unused += [told for _, told in ask.tests.values()]
+        ask.unused += ["months"] if own is None else []
 
 
 def leftovers(ask: Ask) -> None:
     """What no phrase used: words that may be values of the data, and those that can't be used at all."""
     plain = [";" if mark in ("T", "M") or mark in FILLER else mark for mark in ask.text.split()]
-    found, columns = (
-        [],
-        {mark: c for mark in plain if (c := ask.column(mark if mark in ask.marks else None)) is not None},
-    )
-    beside: list[str] = []
+    columns = {mark: ask.column(mark) for mark in plain if mark in ask.marks}
+    found, beside = list[tuple[str, str]](), list[str]()
     for run in " ".join(plain).split(";"):
         names = [mark for mark in run.split() if columns.get(mark) in catalog.texts(ask.table)]
         words = [ask.marks.get(mark, (0, mark))[1] for mark in run.split() if mark not in names]

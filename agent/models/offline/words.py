@@ -14,7 +14,7 @@ PRONOUNS = "it|its|them|they|their|these|those"
 FILLER = words_of(
     "a all also am an and any are as at be been come came could did do does find for from get give given got had has "
     "have here i in is list made many may me my of on our please record recorded s show tell that the there this to us "
-    "was we were what where which with you your exist can placed issued"
+    "was we were what where which with you your exist can placed issued based still"
 )
 OPERATORS = words_of(
     "above after again ago almost apart average avg before below between beyond both bottom but by change compare "

@@ -113,6 +113,7 @@ BEYOND = {
     "correlation between quantity and unit price": ("correlation",),
     "growth of invoices by year": ("growth",),
     "list recent invoices": ("recent",),
+    "Which months are missing in the vendors?": ("months",),
     "How many invoices in the last 90 days?": ("last", "90", "days"),
     "How many invoices in Radiology or Surgery?": ("or",),
     "total amount of invoices in north and lakeside": ("lakeside",),
