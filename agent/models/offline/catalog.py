@@ -59,17 +59,17 @@ def date(table: Any) -> Any:
 def meant(words: Sequence[str], table: Any) -> Any:
     """What the words, which follow each other, are the name of: "T" for the table, a column, or None."""
     said = [SYNONYMS.get(stem(word), stem(word)) for word in words]
-    names = {column: tokens(column.name) for column in table.columns}
-    if exact := [column for column, parts in names.items() if "".join(said) == "".join(parts)]:
+    names = [(column, tokens(column.name)) for column in table.columns]
+    if exact := [column for column, parts in names if "".join(said) == "".join(parts)]:
         return exact[0]
-    own = {part for part in tokens(table.name) if len(part) > 2 and part not in {*GENERIC, "data", "all"}}
+    own = {part for part in tokens(table.name) if len(part) > 2 and part not in {"data", "all", "date", "name"}}
     if "".join(said) == "".join(tokens(table.name)) or (len(said) == 1 and said[0] in {*own, "row", "entry"}):
         return "T"
     if said[0] in OPERATORS:
         return None
     if len(said) > 1 or said[0] in ("value", "spend"):
         return money(table) if len(said) == 1 else None
-    heads = {column: next((p for p in reversed(parts) if p not in GENERIC), "-") for column, parts in names.items()}
+    heads = [(column, next((p for p in reversed(parts) if p not in GENERIC), "-")) for column, parts in names]
     forms = ("", "d", "ed", "al", "ment", "ing")
-    found = [column for column, head in heads.items() if said[0] in [head + more for more in forms]]
+    found = [column for column, head in heads if said[0] in [head + more for more in forms]]
     return found[0] if len(found) == 1 else None

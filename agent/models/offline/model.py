@@ -14,17 +14,14 @@ from agent.models.offline.phrases import Ask
 from agent.models.offline.questions import code, queries, understand
 from agent.models.offline.reading import answer_of, merge_notes, not_found, read_part, table
 from agent.models.offline.text import text_code
-from agent.models.offline.words import tokens
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
 from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
 from graph.blob import parse_blob
 
 UNANSWERED = "unanswered"
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show)", re.IGNORECASE)
-GREETING = re.compile(
-    r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|thank you|bye)(?: there| you)?\W*", re.I
-)
-LISTING = re.compile(r"(?:what|which|list|show)(?: me| all| the)* (?:tables|data)(?: are there| is there)?\W*", re.I)
+GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|evening|day)|thanks?|bye)(?: there| you)?\W*", re.I)
+LISTING = re.compile(r"(?:what|which|list|show)(?: me| all| the)* (?:tables|data)(?: (?:are|is) there)?\W*", re.I)
 HELP = """\
 I am the offline model: a few rules, no language model. By your words I pick a table and its columns and write code for
 counts, sums and averages by group or time, the top N, duplicates, missing months, and searches of a text. For anything
@@ -119,6 +116,6 @@ def refusal(question: str, words: Sequence[str], why: str) -> str:
 
 def offers(ask: Ask) -> list[str]:
     """Questions about the table that are answered."""
-    name, worth = " ".join(tokens(ask.table.name)) + "s", catalog.money(ask.table)
+    name, worth = ask.table.name.replace("_", " "), catalog.money(ask.table)
     asked = [f"How many {name} are there?", *([f"Average {worth.name} of {name}"] if worth else [])]
     return ["What I could answer: " + "; ".join([*asked, *([f"{name} by month"] if catalog.date(ask.table) else [])])]

@@ -56,7 +56,7 @@ def understand(question: str, tables: Sequence[Any], before: Ask | None, today: 
             left,
             not ask.named,
             ask.table != last,
-            ask.table.source == "sample",
+            getattr(ask.table, "source", "") == "sample",
             not ask.table.schema.startswith("all"),
         )
 
@@ -149,13 +149,13 @@ def summary(ask: Ask) -> dict[str, str]:
 
 def duplicates(ask: Ask) -> dict[str, str]:
     """By a key that should be unique and by the name spelled plainly; else rows that are equal but for the id."""
-    parts = {column: tokens(column.name) for column in ask.table.columns}
-    key, name, own = (next((sql(c) for p in of for c in parts if p in parts[c]), "") for of in (KEYS, ["name"], ["id"]))
+    parts = [(sql(column), tokens(column.name)) for column in ask.table.columns]
+    key, name, own = (next((c for p in of for c, names in parts if p in names), "") for of in (KEYS, ["name"], ["id"]))
     label = f"{name or own or 'NULL'}::VARCHAR"
     fields = ["count(*) AS records", f"string_agg(DISTINCT {label}, ' | ' ORDER BY {label}) AS names"]
     over = f"count(DISTINCT {sql(ask.of)})" if ask.of is not None else "records"
     tail = f"GROUP BY 1\nHAVING {over} > 1 AND shared IS NOT NULL\nORDER BY records DESC, 1"
-    rest = f"row({', '.join(sql(c) for c in parts if sql(c) != own) or 't'})"
+    rest = f"row({', '.join(c for c, _ in parts if c != own) or 't'})"
     spelled = f"trim(regexp_replace(lower({name}), '{LEGAL}', '', 'g'))"
     ways = {f"the same {key[2:]}": key} if key else {}
     ways |= (
