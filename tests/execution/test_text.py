@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.execution.running import Data
-from agent.execution.text import Text, open_text
-from agent.execution.warehouse import Warehouse
+from agent.data.text import open_text
+from agent.data.warehouse import Warehouse
+from agent.execution.host import Data
+from agent.execution.inside.context import Text
 from graph.errors import InvalidRequest
 from tests.execution.conftest import OpenBench, everything_goes
 
@@ -105,7 +106,7 @@ def test_a_path_without_text_says_so(tmp_path: Path, path: str):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not beside the checkout")
 def test_generated_code_reads_real_logs_through_context(open_bench: OpenBench, warehouse: Warehouse):
     paths = open_text(SHARED / "OpenSSH_2k.log").paths
-    bench = open_bench(data=Data(warehouse, everything_goes, text=paths))
+    bench = open_bench(data=Data(warehouse.session, everything_goes, text=paths))
     code = """
 failed = context.grep(r"Failed password")
 result = [len(context), len(failed), "sshd" in context[0], context.bytes == len(context.text.encode())]

@@ -9,12 +9,12 @@ import duckdb
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from agent.execution.text import Text
-from agent.execution.warehouse import Column, Table
+from agent.data.warehouse import Column, Table
+from agent.execution.inside.context import Text
 from agent.models.offline import OfflineModel
 from agent.models.offline.model import UNANSWERED
+from agent.platforms.local.genie import Exchange, sql_in
 from agent.prompts import AgentPrompts, genie_sql
-from agent.tools.local_genie import Exchange, sql_in
 from graph.blob import parse_blob
 from graph.digest import chunks
 from graph.types import DELEGATE

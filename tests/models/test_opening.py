@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 
 from agent.config import ModelSettings
 from agent.models import cancellable, close_model, open_model
-from agent.scripted import ScriptedModel, says
+from agent.models.scripted import ScriptedModel, says
 from graph.context import Model
 from graph.errors import Cancelled, ModelUnavailable
 from tests.models.server import (
@@ -75,7 +75,7 @@ def test_a_reply_arrives_with_its_tokens_counted_once(server, way):
     reply = asked(model, way)
     assert reply.text.strip() == "four words of text"
     assert (reply.usage_metadata["input_tokens"], reply.usage_metadata["output_tokens"]) == (11, 7)
-    assert model.priced(1_000_000, 0).cost_usd == 2.0
+    assert model.price(1_000_000, 0).cost_usd == 2.0
 
 
 @WAYS

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.records.payload import MAX_CHARS, to_json
-from agent.records.redaction import REDACTED, is_sensitive_key, redact, redact_text
+from agent.redaction.payload import MAX_CHARS, to_json
+from agent.redaction.secrets import REDACTED, is_sensitive_key, redact, redact_text
 
 
 def joined(*parts: str) -> str:
@@ -103,9 +103,9 @@ def test_redacting_what_was_redacted_settles(text: str) -> None:
     "text", ["key=" * 50_000, "://a:" * 50_000, "sk-" * 50_000, "secret" * 30_000, "token='" * 30_000]
 )
 def test_no_text_makes_redaction_slow(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     redact_text(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_long_text_says_how_much_is_missing() -> None:

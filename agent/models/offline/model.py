@@ -9,13 +9,13 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import Field
 
+from agent.models.local_chat import LocalChatModel, Reply, call_prefix, delegates, says, together
 from agent.models.offline import catalog
 from agent.models.offline.phrases import Ask
 from agent.models.offline.questions import code, queries, understand
 from agent.models.offline.reading import answer_of, merge_notes, not_found, read_part, table
 from agent.models.offline.text import text_code
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
-from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
 from graph.blob import parse_blob
 
 UNANSWERED = "unanswered"
@@ -25,12 +25,12 @@ LISTING = re.compile(r"(?:what|which|list|show)(?: me| all| the)* (?:tables|data
 HELP = """\
 I am the offline model: a few rules, no language model. By your words I pick a table and its columns and write code for
 counts, sums and averages by group or time, the top N, duplicates, missing months, and searches of a text. For anything
-else set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), to another `provider:model` or `databricks:endpoint`,
+else set `base_model.name` to `openai:gpt-5` (with OPENAI_API_KEY), another `provider:model` or `databricks:endpoint`,
 or `base_model.base_url` to any OpenAI-compatible server."""
 NOTE = "_Offline model: rules chose table and columns by your words; the titles say how the words were read._"
 
 
-class OfflineModel(SpokenModel):
+class OfflineModel(LocalChatModel):
     """`tables` are the warehouse's; `has_text` says whether code finds a `context`.
 
     A reply that leaves anything of the question unanswered has UNANSWERED in its response_metadata.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.execution.sample import fill
-from agent.execution.text import Text
+from agent.data.sample import fill
+from agent.execution.inside.context import Text
 from agent.models.offline.model import UNANSWERED
 from tests.models.offline.labelled import ANSWERED, BEYOND, FOLLOWED, HELD_OUT, LOG, OWN, SALES, TEXT
 from tests.models.offline.world import World, same

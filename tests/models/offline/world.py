@@ -14,9 +14,9 @@ from typing import Any
 import duckdb
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agent.execution.sql import SqlResult
-from agent.execution.value import as_json, output_of
-from agent.execution.warehouse import Column, Table
+from agent.data.warehouse import Column, Table
+from agent.execution.inside.output import as_json, output_of
+from agent.execution.inside.sql_client import SqlResult
 from agent.models.offline import OfflineModel
 from agent.prompts import AgentPrompts
 from graph.blob import parse_blob
