@@ -142,6 +142,11 @@ def test_names_that_need_quotes_get_them_and_run():
         assert "**2.5**" in world.ask("highest größe").text
 
 
+def test_a_column_is_found_by_its_own_name_before_a_synonym(shop):
+    shop.connection.execute("CREATE TABLE files.beds AS SELECT 'St. Anne' AS hospital, 12 AS units, 'x' AS silo")
+    assert "| St. Anne | 12 |" in World(shop.connection).ask("total units by hospital").text
+
+
 def test_equal_tables_are_not_chosen_between_by_chance(shop):
     shop.connection.execute("CREATE TABLE files.returns AS FROM files.orders")
     reply = World(shop.connection).ask("total amount by department")

@@ -58,7 +58,12 @@ def date(table: Any) -> Any:
 
 def meant(words: Sequence[str], table: Any) -> Any:
     """What the words, which follow each other, are the name of: "T" for the table, a column, or None."""
-    said = [SYNONYMS.get(stem(word), stem(word)) for word in words]
+    said = [stem(word) for word in words]
+    found = named(said, table)
+    return found if found is not None else named([SYNONYMS.get(word, word) for word in said], table)
+
+
+def named(said: list[str], table: Any) -> Any:
     names = [(column, tokens(column.name)) for column in table.columns]
     if exact := [column for column, parts in names if "".join(said) == "".join(parts)]:
         return exact[0]

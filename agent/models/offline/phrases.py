@@ -253,7 +253,7 @@ def grouping(ask: Ask) -> None:
         ask.moment = ask.column(found[1])
     ask.unused += [ask.unit] if ask.unit and (ask.moment or catalog.date(ask.table)) is None else []
     groups = len(ask.groups) + bool(ask.unit)
-    if (ask.order and groups != 1) or (ask.kind == "rows" and groups):
+    if (ask.order and groups != 1) or (ask.kind == "rows" and (groups or ask.fn)):
         ask.unused.append("the most or the least of several groups")
 
 
