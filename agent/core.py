@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from agent.data.source import DataSource, describe_source, source_from_json
 from agent.principal import Principal
-from agent.request import Request, check_id
+from agent.request import CURRENT, Request, check_id
 from agent.snapshot import find_answer, pending_nodes, result_of
 from agent.threads import Threads, check_owner
 from checkpointers import StoreError
@@ -203,8 +203,11 @@ class Agent:
 
     def _work(self, request: Request, turn: Running, events: SimpleQueue[Event | None]) -> None:
         began = monotonic()
+        CURRENT.set(turn.request_id)
         try:
-            events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
+            result = replace(self._leased(request, turn), seconds=monotonic() - began)
+            log.info("turn on thread %s ended with %s after %.1f s", result.thread_id, result.end, result.seconds)
+            events.put(TurnEnded(result))
         except (AgentError, StoreError) as error:
             events.put(TurnEnded(make_error_result(turn, str(error))))
         except Exception as error:

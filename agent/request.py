@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from agent.data.source import DataSource
 
 ID_CHARS = 200
+
+CURRENT: ContextVar[str] = ContextVar("request", default="-")
+"""The id of the request that this thread works for; logs carry it."""
 
 
 @dataclass(frozen=True)

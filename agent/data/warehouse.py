@@ -247,7 +247,6 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "allow_community_extensions = false",
-        "enable_progress_bar = false",
         "TimeZone = 'UTC'",
         f"memory_limit = '{memory}'",
         f"temp_directory = '{_quote(sources.spill / uuid4().hex)}'",
@@ -258,12 +257,19 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
     try:
         for name, path in sources.catalogs.items():
             connection.execute(f"ATTACH '{_quote(path)}' AS {name} (READ_ONLY)")
+        hide_progress(connection)
         for setting in settings:
             connection.execute(f"SET {setting}")
     except duckdb.Error:
         connection.close()
         raise
     return connection
+
+
+def hide_progress(connection: DuckDBPyConnection) -> None:
+    """Only where it is shown: a Jupyter kernel without ipywidgets refuses to have it set at all."""
+    if connection.sql("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+        connection.execute("SET enable_progress_bar = false")
 
 
 def _quote(path: Path) -> str:

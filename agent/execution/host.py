@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +25,8 @@ class Data:
     """What runs may ask about: `session` opens a database for one run, `check_sql` sees every SQL text before it runs
     and may say no with a reason.
 
-    `text` are the files of `context`; `catalog` and `schema` are where unqualified names are looked up first.
+    `text` are the files of `context`; `catalog` and `schema` are where unqualified names are looked up first. `opening`
+    is what opens the same data again, for the notebook.
     """
 
     session: Callable[[], Session]
@@ -33,6 +34,7 @@ class Data:
     text: tuple[Path, ...] = ()
     catalog: str | None = None
     schema: str | None = None
+    opening: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_host(data: Data, ctx: RunContext, artifact: Artifact) -> LocalHost:
@@ -53,7 +55,8 @@ class LocalHost:
     @property
     def setup(self) -> Mapping[str, Any]:
         data = self._data
-        return {"catalog": data.catalog, "schema": data.schema, "text": [str(path) for path in data.text]}
+        text = [str(path) for path in data.text]
+        return {"catalog": data.catalog, "schema": data.schema, "text": text, "opening": data.opening}
 
     def close(self) -> None:
         with self._closing:

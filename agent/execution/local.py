@@ -96,7 +96,7 @@ class LocalBackend:
     def _start(self, artifact: Artifact, folder: Path, claim: Claim, host: RunHost, lock: IO[str]) -> None:
         setup = host.setup
         place = Place(claim.run_id, artifact.iteration, setup["catalog"], setup["schema"])
-        self._artifacts.note_names(artifact.artifact_id, asdict(place))
+        self._artifacts.note_names(artifact.artifact_id, names_of(place, setup))
         _mark(folder, f"===RLM_EXEC_START artifact_id={artifact.artifact_id}===")
         try:
             run = start(artifact.code, folder, place, host, self._limits)
@@ -164,3 +164,9 @@ def _mark(folder: Path, marker: str) -> None:
     """For readers of the log; nothing is decided by it."""
     with (folder / "run.log").open("a", encoding="utf-8") as file:
         file.write(f"{datetime.now(UTC).isoformat()} {marker}\n")
+
+
+def names_of(place: Place, setup: Mapping[str, Any]) -> dict[str, Any]:
+    """What the notebook tells of the run, with the data to open again where the host knows it."""
+    names = asdict(place)
+    return names | ({"data": {**setup["opening"], **names}} if setup.get("opening") else {})

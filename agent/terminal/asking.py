@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.terminal.exit_codes import REFUSED
+from agent.terminal.exit_codes import PARTIAL, REFUSED
 from agent.terminal.options import Options, load
+from agent.terminal.piped import keep_piped
 from graph.errors import InvalidRequest
 from graph.types import ConversationResult
 
@@ -16,26 +19,52 @@ if TYPE_CHECKING:
     from agent.core import Agent
     from agent.data.source import DataSource
     from agent.terminal.displays import Display
+    from agent.threads import Threads
 
 
 def ask_once(options: Options, words: str) -> int:
-    """Answer on standard output. Raises what can't be served: AgentError, StoreError, SettingsError."""
+    """Answer on standard output. Raises what can't be served: AgentError, StoreError, SettingsError.
+
+    With a question, what is piped is the text that it is about.
+    """
     question = sys.stdin.read() if words == "-" else words
     if not question.strip():
         raise InvalidRequest('There is no question: python main.py "How many vendors are there?"')
+    quiet = options.json or options.json_events or options.quiet
     settings = load(options).settings
+    if words != "-" and options.text is None:
+        options = replace(options, text=keep_piped(settings.home, (lambda text: None) if quiet else beside))
+        settings = load(options).settings
     from agent.core import Request, open_agent
     from agent.home import make_home
     from agent.terminal.logfile import log_to
     from agent.terminal.turn import follow
 
-    log_to(make_home(settings.home))
+    make_home(settings.home)
+    log_to(settings.logs_path, settings.logs.level)
     with open_agent(settings, secrets=os.environ.get) as agent:
-        thread_id = agent.threads().find(options.thread) if options.thread else None
-        result = follow(
-            agent.run, Request(question, thread_id, source=named_source(options, settings)), display_for(options, agent)
-        )
-    return exit_code(result, spoken=options.json or options.json_events or options.quiet)
+        request = Request(question, thread_named(options, agent.threads), source=named_source(options, settings))
+        result = follow(agent.run, request, display_for(options, agent))
+    if result.end == "run_running":
+        beside("This command has ended, and the run with it: a chat waits for it, or raise limits.request_deadline.")
+        return PARTIAL
+    return exit_code(result, spoken=quiet)
+
+
+def beside(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - the command line
+
+
+def thread_named(options: Options, threads: Callable[[], Threads]) -> str | None:
+    """The thread to go on with: the one named, or with `-c` the last; None for a new one. Raises InvalidRequest."""
+    if options.thread:
+        return threads().find(options.thread)
+    if not options.last:
+        return None
+    latest = threads().latest(1)
+    if not latest:
+        raise InvalidRequest("There is no thread to go on with: ask without -c first.")
+    return latest[0].thread_id
 
 
 def named_source(options: Options, settings: Settings) -> DataSource | None:

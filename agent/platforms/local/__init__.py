@@ -106,6 +106,7 @@ def open_workbench(
         text=open_text(Path(source.text)).paths if source.text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
+        opening={"home": str(home), "source": source.to_json()},
     )
     context = RunContext(
         base_model=replace(base, chat=base.chat.bind_tools(list(tools.values()))),  # type: ignore[attr-defined]
