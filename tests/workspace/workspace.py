@@ -21,14 +21,17 @@ from tests.workspace.catalog import Catalog
 from tests.workspace.faults import Faults
 from tests.workspace.front import Connections, Exchange, Front
 from tests.workspace.genie import Genie
+from tests.workspace.grants import Grants
 from tests.workspace.jobs.store import Jobs
 from tests.workspace.journal import Journal
 from tests.workspace.lakebase import Lakebase
 from tests.workspace.lifeline import Lifeline
 from tests.workspace.objects import Objects
+from tests.workspace.principals import Principals
 from tests.workspace.routes import attach
 from tests.workspace.secrets import Secrets
 from tests.workspace.server import Server, application, widen
+from tests.workspace.sessions import Sessions, SparkSession
 from tests.workspace.serving import Serving
 from tests.workspace.tokens import USER, Tokens
 from tests.workspace.volumes import Volumes
@@ -37,6 +40,7 @@ from tests.workspace.warehouses import Warehouses
 if TYPE_CHECKING:
     from tests.workspace.connect import Connect
     from tests.workspace.sail import Sail
+    from tests.workspace.sql.access import Access
     from tests.workspace.sql.engine import SqlEngine
     from tests.workspace.sql.statement import Statements
     from tests.workspace.sql.thrift import Operations
@@ -56,6 +60,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         self._connect: Connect | None = None
         self._engine: SqlEngine | None = None
         self._statements: Statements | None = None
+        self._session: SparkSession | None = None
         self.faults = Faults()
         self.exchanges: list[Exchange] = []
         self.listeners: list[Callable[[Exchange], None]] = []
@@ -63,6 +68,8 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.tokens = Tokens()
         self.user = USER
         self.token = self.tokens.mint(USER).value
+        self.principals = Principals(self.tokens, USER)
+        self.grants = Grants(self.principals)
         self.warehouses = Warehouses()
         self.warehouse_id = WAREHOUSE
         self.volumes = Volumes(self.directory / "volumes", self.journal)
@@ -73,6 +80,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         self._server = Server(port=port)
         self.url = self._server.url
         self.catalog = Catalog(self, catalogs)
+        self.sessions = Sessions(self)
         self.genie = Genie(self)
         self.jobs = Jobs(self)
         self._serve()
@@ -107,14 +115,20 @@ class Workspace(AbstractContextManager["Workspace"]):
 
     @property
     def spark_url(self) -> str:
-        """Where databricks-connect connects (starts the engine)."""
+        """Where databricks-connect connects: one session of the user's, a new one when it was stopped."""
+        with self._lock:
+            if self._session is None or self._session.released:
+                self._session = self.sessions.open(self.user)
+            return self.spark_address(self._session)
+
+    def spark_address(self, session: "SparkSession") -> str:
+        """Where databricks-connect finds a session (starts the engine)."""
         from tests.workspace.connect import Connect
-        from tests.workspace.sail import SESSION
 
         with self._lock:
             if self._connect is None:
-                self._connect = Connect(self.sail.port, self.engine)
-        return f"sc://127.0.0.1:{self._connect.port}/;session_id={SESSION}"
+                self._connect = Connect(lambda: self.sail, self.engine, self.sessions)
+        return f"sc://127.0.0.1:{self._connect.port}/;session_id={session.id}"
 
     @property
     def engine(self) -> "SqlEngine":
@@ -125,8 +139,14 @@ class Workspace(AbstractContextManager["Workspace"]):
             if self._engine is None:
                 scratch = self.directory / "scratch"
                 scratch.mkdir()
-                self._engine = SqlEngine(lambda: self.sail, scratch)
+                self._engine = SqlEngine(lambda: self.sail, self._access, self.sessions.shaped, scratch)
             return self._engine
+
+    @cached_property
+    def _access(self) -> "Access":
+        from tests.workspace.sql.access import Access
+
+        return Access(self.grants, self.sessions.knows)
 
     @property
     def statements(self) -> "Statements":
