@@ -80,8 +80,11 @@ class Connect:
         kind = _REQUESTS.get(method)
 
         def act(request: Any, context: grpc.ServicerContext) -> bytes:
-            if kind is not None:
-                self._enter(kind.FromString(request), context)
+            asked = kind.FromString(request) if kind is not None else None
+            if isinstance(asked, proto.ReleaseSessionRequest) and self._sessions.find(asked.session_id) is None:
+                return bytes(proto.ReleaseSessionResponse(session_id=asked.session_id).SerializeToString())
+            if asked is not None:
+                self._enter(asked, context)
             try:
                 return bytes(call(request))
             except grpc.RpcError as error:
@@ -132,7 +135,7 @@ class Connect:
                 return
             # The last message tells the client that all is done: what was made must be known to the others before.
             held: bytes | None = None
-            for message in passed(data, context):
+            for message in passed(self._spelled(request, text), context):
                 if held is not None:
                     yield held
                 held = message
@@ -141,6 +144,22 @@ class Connect:
                 yield held
 
         return act
+
+    def _spelled(self, request: Any, text: str) -> bytes:
+        """The request as Sail reads it: its USE wants the word SCHEMA, and the catalog apart."""
+        match = _USE.match(text)
+        if match and not match[1]:
+            command, given = request.plan.command.sql_command, metadata.parts(match[2])
+            if len(given) == 2:
+                spark = Spark(self._sail().port, request.session_id)
+                spark.sql(f"USE CATALOG `{given[0]}`")
+                spark.close()
+            fresh = f"USE SCHEMA `{given[-1]}`"
+            if command.HasField("input"):
+                command.input.sql.query = fresh
+            else:
+                command.sql = fresh
+        return bytes(request.SerializeToString())
 
     def _tell(self, plan: Any, session: SparkSession) -> None:
         """Tell the other sessions what a plan made or dropped."""

@@ -18,10 +18,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tests.workspace.catalog import Catalog
+from tests.workspace.clusters import Clusters
 from tests.workspace.faults import Faults
 from tests.workspace.front import Connections, Exchange, Front
 from tests.workspace.genie import Genie
 from tests.workspace.grants import Grants
+from tests.workspace.jobs.environment import Environments
 from tests.workspace.jobs.store import Jobs
 from tests.workspace.journal import Journal
 from tests.workspace.lakebase import Lakebase
@@ -82,6 +84,8 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.catalog = Catalog(self, catalogs)
         self.sessions = Sessions(self)
         self.genie = Genie(self)
+        self.clusters = Clusters()
+        self.environments = Environments(self.directory / "environments", self.file)
         self.jobs = Jobs(self)
         self._serve()
         self.seconds_to_start = time.perf_counter() - started
@@ -164,6 +168,17 @@ class Workspace(AbstractContextManager["Workspace"]):
         from tests.workspace.sql.thrift import Operations
 
         return Operations()
+
+    def file(self, path: str) -> Path:
+        """Where a file of a volume or of the workspace lies."""
+        return self.volumes.find(path) if path.startswith("/Volumes/") else Path(self.objects.place(path))
+
+    def may_use_volume(self, principal: str, privilege: str, full: str) -> bool:
+        """Whether a volume may be read or written, with USE on what is above it."""
+        from tests.workspace.sql.access import Need
+
+        need = Need(privilege, "VOLUME", full)
+        return all(self._access.holds(principal, single) for single in need.whole())
 
     @property
     def has_engine(self) -> bool:

@@ -38,6 +38,11 @@ class Need:
     kind: str
     name: str
 
+    def whole(self) -> "Iterator[Need]":
+        """It, after USE on what is above it."""
+        yield from _above(self)
+        yield self
+
 
 # Whether a table or view of that name exists.
 Exists = Callable[[str], bool]
@@ -72,7 +77,7 @@ class Access:
         if self._grants.is_admin(user):
             return
         for need in needs:
-            for single in (*_above(need), need):
+            for single in need.whole():
                 if not self.holds(user, single):
                     message = (
                         f"Insufficient privileges: User '{user}' does not have {single.privilege} on "
