@@ -2,7 +2,7 @@
 
 ws.principals.add_user("bob@example.com")
 executor = ws.principals.add_service_principal("executor")     # executor.id, executor.secret for OAuth
-ws.client_env("bob@example.com")                                # an environment that signs in as him
+ws.token_for("bob@example.com"), ws.env_for(executor.id)        # a token; an environment that signs in
 """
 
 import secrets

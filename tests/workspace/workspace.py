@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tests.workspace.sql.thrift import Operations
 
 WAREHOUSE = "stand-in"
+LINK_SECONDS = 900.0
 
 
 class Workspace(AbstractContextManager["Workspace"]):
@@ -74,6 +75,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.grants = Grants(self.principals)
         self.warehouses = Warehouses()
         self.warehouse_id = WAREHOUSE
+        self.link_seconds = LINK_SECONDS
         self.volumes = Volumes(self.directory / "volumes", self.journal)
         self.objects = Objects(self.directory / "objects", self.journal)
         self.secrets = Secrets(self.journal)
@@ -106,6 +108,18 @@ class Workspace(AbstractContextManager["Workspace"]):
             "DATABRICKS_CONFIG_FILE": str(self.directory / "no-config"),
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.directory / 'mlflow.db'}",
         }
+
+    def env_for(self, principal: str) -> dict[str, str]:
+        """The environment that signs in as somebody else: a service principal by OAuth, a user by a token."""
+        known = self.principals.get(principal)
+        env = {name: value for name, value in self.env.items() if name not in ("DATABRICKS_TOKEN", "DATABRICKS_AUTH_TYPE")}
+        if known.kind == "service_principal":
+            return {**env, "DATABRICKS_CLIENT_ID": known.name, "DATABRICKS_CLIENT_SECRET": known.secret}
+        return {**env, "DATABRICKS_TOKEN": self.token_for(principal)}
+
+    def token_for(self, principal: str) -> str:
+        """A new personal token of somebody's."""
+        return self.tokens.mint(principal).value
 
     @property
     def sail(self) -> "Sail":

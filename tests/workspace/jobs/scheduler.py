@@ -52,6 +52,11 @@ class Scheduler:
         """Let them start."""
         self._held = None
 
+    def reset(self) -> None:
+        """Forget what was scripted."""
+        self._breakdowns.clear()
+        self.serverless_retries = 1
+
     def break_next(self, breakdown: Breakdown) -> None:
         """Let the platform fail under the next tasks."""
         self._breakdowns.append(breakdown)

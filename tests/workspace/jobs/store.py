@@ -69,6 +69,10 @@ class Jobs:
         seconds before it is lost."""
         self._scheduler.break_next(Breakdown(code, times, task, after, message or f"{code} on demand of the test"))
 
+    def reset(self) -> None:
+        """Forget what was scripted."""
+        self._scheduler.reset()
+
     @property
     def serverless_retries(self) -> int:
         """How often serverless tries a failed task again by itself."""

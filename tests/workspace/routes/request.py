@@ -28,7 +28,7 @@ def principal(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value:
         raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API.")
-    who = workspace(request).tokens.principal(value)
+    who = workspace(request).tokens.principal(value, request.url.path)
     not_honoured = unknown(request.scope["route"].path, set(request.query_params))
     if not_honoured:
         raise NotCovered(f"the query parameter(s) {', '.join(not_honoured)}")

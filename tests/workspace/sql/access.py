@@ -59,6 +59,10 @@ class Access:
         """Whether a user has what is needed."""
         return self._grants.holds(user, need.privilege, need.kind, need.name)
 
+    def sees(self, user: str, table: str) -> bool:
+        """Whether a table shows in listings: whoever may do anything with it, or BROWSE, sees it."""
+        return any(self.holds(user, Need(word, "TABLE", table)) for word in ("SELECT", "MODIFY", "BROWSE"))
+
     def change(self, grant: bool, who: str, need: Need) -> None:
         """Grant or revoke."""
         (self._grants.allow if grant else self._grants.revoke)(who, need.privilege, need.kind, need.name)
