@@ -20,7 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 # What every Databricks runtime brings (and much more; the product must declare what it needs).
-RUNTIME = ("databricks-connect", "databricks-sdk", "mlflow-skinny", "pandas", "pyarrow", "requests")
+RUNTIME = ("databricks-connect", "databricks-sdk", "mlflow", "pandas", "pyarrow", "requests")
 _SITE = Path(sysconfig.get_paths()["purelib"])
 
 

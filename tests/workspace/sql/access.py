@@ -141,7 +141,8 @@ def _tree(tree: exp.Expression, namespace: Namespace, exists: Exists) -> Iterato
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         yield from _table("MODIFY", _full(target, namespace), exists)
     elif isinstance(tree, exp.Create | exp.Drop | exp.Alter):
-        target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+        named = (tree.args.get("tables") or [tree.this])[0]
+        target = named.this if isinstance(named, exp.Schema) else named
         yield from _shaping(tree, target, namespace, exists)
     local = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
