@@ -1,5 +1,5 @@
-"""The environment that a job declares, made in a moment and offline: an interpreter that sees the runtime's packages, the
-wheels that are named, and what those require — nothing else of the machine, the checkout least of all.
+"""The environment that a job declares, made in a moment and offline: an interpreter that sees the runtime's packages,
+the wheels that are named, and what those require — nothing else of the machine, the checkout least of all.
 
 A virtual environment by hand: wheels are unpacked into it, other packages are links to where they are installed here.
 """
@@ -117,8 +117,8 @@ def _installed(requirement: Requirement) -> importlib.metadata.Distribution:
     except importlib.metadata.PackageNotFoundError:
         raise InstallationFailed(f"ERROR: No matching distribution found for {requirement}") from None
     if not requirement.specifier.contains(found.version, prereleases=True):
-        message = f"ERROR: Could not find a version that satisfies the requirement {requirement} (from versions: {found.version})"
-        raise InstallationFailed(message)
+        message = f"ERROR: Could not find a version that satisfies the requirement {requirement}"
+        raise InstallationFailed(f"{message} (from versions: {found.version})")
     return found
 
 
