@@ -101,7 +101,9 @@ class SqlEngine:
     def _answer(self, text: str, query: Query, session: Session) -> pa.Table:
         from tests.workspace.sql.literals import literals
 
-        whole = complete(text, session.namespace, session.user, self.temporary_views())
+        made = _TEMPORARY.match(text)
+        temporary = self.temporary_views() | ({metadata.parts(made[1])[-1].lower()} if made else set())
+        whole = complete(text, session.namespace, session.user, temporary)
         arguments = literals(query.parameters)
         fed = feed.create(self, whole, session)
         if fed is None and _WRITES.match(text):

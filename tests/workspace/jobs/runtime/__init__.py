@@ -1,12 +1,14 @@
-"""What Databricks puts beside a job's own packages. It is copied into each environment under the name `dbruntime`, where
-databricks-sdk looks for it: of the stand-in's other modules a job sees nothing.
+"""What Databricks puts beside a job's own packages.
+
+It is copied into each environment as `dbruntime`, where databricks-sdk looks for it: of the stand-in's other modules a
+job sees nothing.
 """
 
 from typing import ClassVar
 
 
 class UserNamespaceInitializer:
-    """Where the SDK finds the notebook's `dbutils`, `spark` and `display`, for `from databricks.sdk.runtime import …`."""
+    """Where `from databricks.sdk.runtime import …` finds the notebook's `dbutils`, `spark` and `display`."""
 
     names: ClassVar[dict[str, object]] = {}
 

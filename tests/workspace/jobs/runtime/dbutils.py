@@ -1,4 +1,4 @@
-"""`dbutils` in a job: widgets, notebooks, task values are here; secrets and files are the SDK's own, that is by REST."""
+"""`dbutils` in a job: widgets, notebooks, task values are here; secrets and files are the SDK's, that is by REST."""
 
 import json
 import os
