@@ -4,6 +4,7 @@ the wheels that are named, and what those require — nothing else of the machin
 A virtual environment by hand: wheels are unpacked into it, other packages are links to where they are installed here.
 """
 
+import compileall
 import hashlib
 import importlib.metadata
 import shutil
@@ -58,8 +59,8 @@ class Environments:
                 wanted += _wheel_requirements(wheel)
             else:
                 wanted.append(line)
-        provided = {canonicalize_name(wheel.name.split("-")[0]) for wheel in wheels}
-        return wheels, _closure(wanted, provided)
+        provided = frozenset(canonicalize_name(wheel.name.split("-")[0]) for wheel in wheels)
+        return wheels, _closure(tuple(wanted), provided)
 
     def _lines(self, dependencies: tuple[str, ...]) -> Iterator[str]:
         for text in dependencies:
@@ -84,7 +85,8 @@ class Environments:
         return found
 
 
-def _closure(wanted: list[str], provided: set[str]) -> frozenset[str]:
+@cache
+def _closure(wanted: tuple[str, ...], provided: frozenset[str]) -> frozenset[str]:
     """The installed packages that satisfy requirements, with what those require in turn."""
     names: set[str] = set()
     pending = [(text, ("",)) for text in wanted]
@@ -147,6 +149,8 @@ def _make(home: Path, wheels: list[Path], names: frozenset[str]) -> None:
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)
+            for name in {PurePosixPath(entry).parts[0] for entry in archive.namelist()}:
+                compileall.compile_dir(site / name, quiet=2)
     shutil.copytree(Path(__file__).parent / "runtime", site / "dbruntime", ignore=shutil.ignore_patterns("__pycache__"))
     draft.rename(home)
 
