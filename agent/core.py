@@ -232,6 +232,13 @@ class Agent:
             return False
         return bool(values or asking.is_local) and self.records.request_cancel(thread_id)
 
+    def runs(self, thread_id: str, request_id: str) -> bool:
+        """Whether the request's turn goes on, in any process that announced it."""
+        here = [turn.request_id for turn in self._running() if turn.thread_id == thread_id]
+        return request_id in here or any(
+            turn.request_id == request_id for turn in self.records.running_turns(thread_id)
+        )
+
     def _running(self) -> list[Running]:
         with self._lock:
             return list(self._turns.values())

@@ -10,11 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
@@ -49,9 +48,7 @@ def run_with_trace(
     if not agent.settings.tracing.enabled or not set_up(agent.settings):
         yield from agent.run(request, cancelled)
         return
-    request = replace(
-        request, thread_id=request.thread_id or str(uuid4()), request_id=request.request_id or str(uuid4())
-    )
+    request = agent.place(request)
     events = agent.run(request, cancelled)
     with TurnSpan(request, agent.settings) as turn, closing(events):
         while (event := turn.within(next, events, None)) is not None:
@@ -66,7 +63,8 @@ class TurnSpan:
         import mlflow
 
         self._request = request
-        self._user = request.user_id or settings.user_id
+        local = request.principal.is_local
+        self._user = (request.user_id or settings.user_id) if local else request.principal.name
         self._limit = settings.tracing.max_payload_chars
         self._context = contextvars.copy_context()
         self._around = mlflow.start_span("turn", span_type="AGENT", attributes={BRIEF: "yes"})
