@@ -449,7 +449,11 @@ def check_followed(request: Request, values: Mapping[str, Any]) -> None:
 
 def bound_by(model: Model, most: int | None) -> Model:
     """The model with replies of at most so many tokens, by the name that LangChain's chat models have for it."""
-    return model if most is None else replace(model, chat=model.chat.bind(max_tokens=most))
+    if most is None:
+        return model
+    fewest = min(most, model.max_output_tokens or most)
+    fallback = bound_by(model.fallback, fewest) if model.fallback else None
+    return replace(model, chat=model.chat.bind(max_tokens=fewest), max_output_tokens=fewest, fallback=fallback)
 
 
 def refusal_of(error: Exception) -> Refusal | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
 from agent.data.source import DataSource
+from agent.data.text import open_text
 from graph.errors import InvalidRequest
 
 LONGEST_QUESTION = 20_000
@@ -20,19 +23,23 @@ SHOWN_CHARS = 2_000
 
 
 class LongQuestions:
-    """The texts of one home, in a folder for each thread: a later one joins those that came before."""
+    """The texts of one home, in a folder for each thread and in that one for each request."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def keep(self, text: str, thread_id: str, request_id: str, source: DataSource) -> tuple[str, DataSource]:
-        """What the model is asked instead, and the source with the text in it. The same request is kept once.
+        """What the model is asked instead, and the source with the text after those that it had.
 
-        Raises InvalidRequest when it can't be kept.
+        The same request is kept once. Raises InvalidRequest when it can't be kept.
         """
-        folder = self._folder(thread_id)
-        if not list(folder.glob(f"*-{short_hash(request_id)}.txt")):
-            write_private(folder / f"{len(list(folder.glob('*.txt'))):03}-{short_hash(request_id)}.txt", text)
+        folder = self._folder(thread_id) / short_hash(request_id)
+        if not folder.exists():
+            earlier = open_text(Path(source.text)).paths if source.text else ()
+            with draft_of(folder) as draft:
+                for place, path in enumerate(earlier):
+                    (draft / f"{place:04}-{path.name}").symlink_to(path)
+                write_private(draft / f"{len(earlier):04}-message.txt", text)
         return describe(text), replace(source, text=str(folder))
 
     def forget(self, thread_id: str) -> None:
@@ -56,16 +63,21 @@ def short_hash(name: str) -> str:
     return sha256(name.encode()).hexdigest()[:16]
 
 
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all; others on the machine stay out."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+@contextmanager
+def draft_of(folder: Path) -> Iterator[Path]:
+    """A draft that takes its place whole or not at all. Raises InvalidRequest."""
+    draft = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        draft.replace(path)
+        draft.mkdir(parents=True, mode=0o700)
+        yield draft
+        draft.rename(folder)
     except OSError as error:
-        raise InvalidRequest(f"The message is too long and can't be kept in {path.parent}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)
+        raise InvalidRequest(f"The message is too long, and can't be kept in {folder}: {error.strerror}") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Others on the machine stay out."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)

@@ -19,7 +19,7 @@ INPUTS = ("thread_id", "request_id", "state")
 INSTRUCTING = ("system", "developer")
 ROLES = ("user", "assistant", *INSTRUCTING)
 TEXT_PARTS = ("input_text", "output_text", "text")
-LONGEST_INSTRUCTIONS = 20_000
+LONGEST_INSTRUCTIONS = 8_000
 MOST_METADATA, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 """OpenAI's limits."""
 

@@ -3,6 +3,7 @@
 The model is asked in words that say what it does:
     run: CODE         delegates CODE, then answers with what it was told of it
     both: A | B       delegates A and B in one reply
+    told?             says what it was instructed to do by the application, and all that was said before
     anything else     says how many of the person's messages it was shown, and the last one
 """
 
@@ -29,6 +30,9 @@ def answer(messages: Sequence[BaseMessage]) -> Reply:
         return delegates(rest, text="Let me run it.")
     if kind == "both":
         return together(*(delegates(code) for code in rest.split(" | ")))
+    if kind == "told?":
+        instructed = messages[0].text.rpartition("\n\n")[2]
+        return says(f"{instructed} | {' / '.join(message.text for message in messages[1:-1])}")
     return says(f"Message {len(asked)}: {asked[-1]}")
 
 
