@@ -129,12 +129,19 @@ def open_lock(serve: ServeSettings, secrets: Callable[[str], str | None]) -> Loc
         raise InvalidRequest(f"serve.host is {serve.host}: set serve.hosts to the names that clients call it by.")
     own = LOOPBACK if local else () if serve.host in ANY_ADDRESS else (bracket(serve.host),)
     return Lock(
-        hosts=tuple(name.lower() for name in (*own, *serve.hosts)),
+        hosts=tuple(map(read_host, (*own, *serve.hosts))),
         local=local,
         token=read_token(serve.token_env, secrets),
         user_header=serve.user_header,
         proxies=tuple(map(read_network, serve.trusted_proxies)),
     )
+
+
+def read_host(text: str) -> str:
+    name = text.lower()
+    if HOST.fullmatch(name.removeprefix("*.")) is None or ":" in name.rpartition("]")[2]:
+        raise InvalidRequest(f"serve.hosts has {text!r}: give names such as agent.example.com or *.example.com.")
+    return name
 
 
 def read_token(variable: str | None, secrets: Callable[[str], str | None]) -> str | None:

@@ -51,11 +51,16 @@ KEPT = ("/health", "/agent/info")
 """Of AgentServer's routes; its pages about itself load scripts from elsewhere."""
 
 
-def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None, **given: Any) -> None:
+def serve(
+    settings: Settings,
+    announce: Callable[[str], None] = lambda url: None,
+    patience: float = HEADER_SECONDS,
+    **given: Any,
+) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is called with the URL once connections are taken.
 
     Raises AgentError when the address can't be used, or would be open to anybody. Port 0 takes a free one.
-    `given` goes to `open_agent`.
+    A connection has `patience` seconds to send its first request. `given` goes to `open_agent`.
     """
     import uvicorn
 
@@ -68,7 +73,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
             agent.open()
             config = uvicorn.Config(
                 build_app(agent, lock),
-                http=patient(HEADER_SECONDS),
+                http=patient(patience),
                 ws="none",
                 log_config=None,
                 proxy_headers=False,

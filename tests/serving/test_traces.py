@@ -185,7 +185,7 @@ def test_the_servers_own_spans_are_short_and_redacted_and_hold_the_turns_session
     traces = store.search_traces(locations=[store.get_experiment_by_name("rlm-agent").experiment_id])
 
     assert whole.json()["status"] == "completed"
-    assert [tree(trace)[""] for trace in traces] == [["streamed"], ["invoked"]]
+    assert [tree(trace)[""] for trace in traces] == [["turn"], ["turn"]]
     assert {trace.info.trace_metadata["mlflow.trace.session"] for trace in traces} == {"by-server"}
     assert all(SECRET not in trace.to_json() for trace in traces)
     assert all(len(str(span.inputs)) < 2_000 for trace in traces for span in trace.data.spans)
