@@ -70,8 +70,14 @@ class Answering:
 
     def tell(self, asked: Asked, cancelled: threading.Event | None = None) -> Generator[Fields, None, None]:
         """The turn as Responses events; another thread can cancel it while it waits. Raises Refused."""
-        agent = self._ready()
-        yield from tell(run_with_trace(agent, asked.request, cancelled), asked, agent.index)
+        agent, echo = self._ready(), dict(asked.echo)
+
+        def note(trace_id: str) -> None:
+            if asked.wants_trace:
+                echo["metadata"] = {**echo.get("metadata", {}), "trace_id": trace_id}
+
+        events = run_with_trace(agent, asked.request, cancelled, note)
+        yield from tell(events, replace(asked, echo=echo), agent.index)
 
     def open(self) -> Agent:
         """The agent, opened by the first request of each process: a fork shares no connections."""

@@ -34,12 +34,13 @@ class Caller:
 
 @dataclass(frozen=True)
 class Asked:
-    """A client's request, read once. `echo` is what the response repeats of it."""
+    """A client's request, read once. `echo` is what the response repeats of it; `wants_trace`: and the trace's id."""
 
     request: Request
     stream: bool = False
     echo: Mapping[str, Any] = field(default_factory=dict)
     include_usage: bool = False
+    wants_trace: bool = False
 
 
 class Line(NamedTuple):

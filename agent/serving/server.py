@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.serving.async_iteration import Bridge, drain
@@ -46,6 +47,9 @@ HEADER_SECONDS = 20.0
 
 HEADERS_BY = 1.0
 """Seconds after which a stream begins though its turn waits: until then a refusal is an HTTP status."""
+
+TRACE_HEADER = "x-mlflow-return-trace-id"
+"""By which MLflow's chat page asks for the id that it sends its feedback about."""
 
 KEPT = ("/health", "/agent/info")
 """Of AgentServer's routes; its pages about itself load scripts from elsewhere."""
@@ -136,7 +140,8 @@ class Routes:
 
     async def respond(self, request: Request) -> Response:
         asked = read_response_request(await read_object(request), self._caller(request))
-        events = self._tell(asked)
+        wants_trace = request.headers.get(TRACE_HEADER, "").lower() == "true"
+        events = self._tell(replace(asked, wants_trace=wants_trace))
         if asked.stream:
             return await stream(events, lambda event: [event])
         async with aclosing(events):

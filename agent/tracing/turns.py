@@ -42,15 +42,21 @@ STORE = "traces.db"
 
 
 def run_with_trace(
-    agent: Agent, request: Request, cancelled: threading.Event | None = None
+    agent: Agent,
+    request: Request,
+    cancelled: threading.Event | None = None,
+    note: Callable[[str], None] = lambda trace_id: None,
 ) -> Generator[Event, None, None]:
-    """`agent.run`, as one trace. Closing it, or setting `cancelled`, cancels the turn and ends its spans."""
+    """`agent.run`, as one trace, whose id is noted. Closing it, or setting `cancelled`, cancels the turn and ends its
+    spans.
+    """
     if not agent.settings.tracing.enabled or not set_up(agent.settings):
         yield from agent.run(request, cancelled)
         return
     request = agent.place(request)
     events = agent.run(request, cancelled)
     with TurnSpan(request, agent.settings) as turn, closing(events):
+        note(turn.trace_id)
         while (event := turn.within(next, events, None)) is not None:
             turn.note(event)
             yield event
@@ -80,6 +86,10 @@ class TurnSpan:
         self.within(CALLBACKS.set, Spans(self._span, self._limit))
         self._update(self._request.thread_id, question=preview(self._request.text))
         return self
+
+    @property
+    def trace_id(self) -> str:
+        return self._span.trace_id if self._span is not None else ""
 
     def note(self, event: Event) -> None:
         """Take over what the events tell of the turn as a whole."""
