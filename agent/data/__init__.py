@@ -1,0 +1,1 @@
+"""What questions are about: people's files, the sample and the text that was handed over."""

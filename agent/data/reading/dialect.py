@@ -1,0 +1,83 @@
+"""How a delimited text is cut into cells: the delimiter, the quote, the escape."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+DELIMITERS = (",", ";", "\t", "|", "\x1f", "\x01")
+LONGEST_RECORD = 400
+"""Lines that a quoted cell may span. A quote that is opened and never closed would swallow the rest of the file."""
+
+csv.field_size_limit(sys.maxsize)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    delimiter: str = ","
+    quoted: bool = True
+    escaped: bool = False
+    declared: bool = False
+    """`sep=;` stands in the first line, as Excel writes it."""
+
+    def rows(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Each record, blank lines as empty ones. Raises csv.Error for a quote that is never closed."""
+        reader = csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
+            doublequote=not self.escaped,
+            escapechar="\\" if self.escaped else None,
+            strict=False,
+        )
+        before = 0
+        for row in reader:
+            if reader.line_num - before > LONGEST_RECORD:
+                raise csv.Error(f"line {before + 1} opens a quote that is never closed")
+            if not (self.declared and before == 0):
+                yield row
+            before = reader.line_num
+
+
+def find_dialect(head: str, suffix: str = "") -> Dialect:
+    """By which delimiter the lines of `head` fall into rows of one width."""
+    first = head.split("\n", 1)[0].strip().strip('"').lower()
+    if first.startswith("sep=") and len(first) == 5:
+        return Dialect(first[4], declared=True)
+    escaped = '\\"' in head and '""' not in head.replace(',"",', "")
+    found = [(delimiter, quoted) for delimiter in DELIMITERS if delimiter in head for quoted in (True, False)]
+    best = max(found, key=lambda one: _score(head, *one, escaped, suffix), default=(",", True))
+    if _score(head, *best, escaped, suffix) <= 0:
+        return Dialect("\t" if suffix in (".tsv", ".tab") else ",", escaped=escaped)
+    return Dialect(*best, escaped=escaped and best[1])
+
+
+def _score(head: str, delimiter: str, quoted: bool, escaped: bool, suffix: str) -> float:
+    """The share of rows of the most usual width, wider before narrower, quotes before none when all else is the same."""
+    try:
+        rows = list(Dialect(delimiter, quoted, escaped and quoted).rows(io.StringIO(head, newline="")))
+    except csv.Error:
+        return 0.0
+    if len(rows) > 2 and not head.endswith("\n"):
+        rows = rows[:-1]
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    widths = Counter(len(row) for row in rows)
+    if not widths:
+        return 0.0
+    width, count = max(widths.items(), key=lambda item: (item[1] * min(item[0], 2), item[0]))
+    if width < 2:
+        return 0.0
+    score = count / len(rows) + 0.1 * (1 - 1 / width)
+    score -= 0.3 * _split_quotes(rows) if not quoted else -0.02
+    if delimiter == "\t" and suffix in (".tsv", ".tab") or delimiter == "," and suffix == ".csv":
+        score += 0.02
+    return score
+
+
+def _split_quotes(rows: list[list[str]]) -> float:
+    """The share of rows in which a quoted cell was cut, or kept its quotes: reading without quotes is wrong there."""
+    return sum(any(cell.startswith('"') and cell.count('"') > 0 for cell in row) for row in rows) / len(rows)
