@@ -5,7 +5,7 @@ import sys
 import threading
 
 from agent.terminal.command_line import main
-from agent.terminal.exits import INTERRUPTED
+from agent.terminal.exit_codes import INTERRUPTED
 
 
 def leave(code: int) -> None:

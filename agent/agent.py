@@ -21,13 +21,13 @@ from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse
 
 from agent.config import Settings, load_settings
 from agent.core import Agent, Request, open_agent
-from agent.registration import rehearsal, rehearsing
-from agent.requests import read_request
-from agent.responses import respond, stream
-from agent.traces import run_traced
+from agent.serving.registration import rehearsal, rehearsing
+from agent.serving.requests import read_request
+from agent.serving.transcript import respond, stream
+from agent.tracing.turns import run_traced
 from checkpointers import StoreError
 from graph.errors import AgentError, InvalidRequest
-from graph.types import Event
+from graph.events import Event
 
 
 class Answering:

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
-from agent.replies import answered, interrupted, result_of
+from agent.snapshot import answered, interrupted, result_of
 from checkpointers import StoreError
 from graph.budget import Ledger
 from graph.context import RunContext, SystemClock
 from graph.errors import AgentError, InvalidRequest
-from graph.types import ConversationResult, Event, Turn, TurnEnded, TurnStarted
+from graph.events import Event, TurnEnded, TurnStarted
+from graph.types import ConversationResult, Turn
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-    from agent.composition import Parts
     from agent.config import Settings
+    from agent.platforms.local.composition import Parts
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +63,11 @@ class Running:
 
 
 def open_agent(settings: Settings, **given: Any) -> Agent:
-    """Compose an agent; use it in a `with`. `given` are the fields of `agent.composition.Given`.
+    """Compose an agent; use it in a `with`. `given` are the fields of `agent.platforms.local.composition.Given`.
 
     Raises AgentError or StoreError, which name the setting to change.
     """
-    from agent.composition import Given, compose
+    from agent.platforms.local.composition import Given, compose
 
     stack = ExitStack()
     with stack:

@@ -17,12 +17,12 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
+from agent.artifacts.folder import FolderArtifacts
+from agent.data.sample import fill
+from agent.data.warehouse import open_warehouse
 from agent.execution import BACKENDS
 from agent.execution.local import LocalBackend
-from agent.execution.running import Data, RunLimits
-from agent.execution.sample import fill
-from agent.execution.warehouse import open_warehouse
-from agent.records.artifacts import FolderArtifacts
+from agent.execution.run import Data, RunLimits
 from graph.types import Artifact, ExecutionResult
 
 REPEATS = 20

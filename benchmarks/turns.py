@@ -24,7 +24,7 @@ from rich.table import Table
 
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
-from agent.scripted import Reply, ScriptedModel, calls, says
+from agent.models.scripted import Reply, ScriptedModel, calls, says
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 60

@@ -12,7 +12,8 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from graph.context import Model, RunContext
 from graph.errors import Cancelled, ModelUnavailable
-from graph.types import ModelCalled, ModelRole, Token
+from graph.events import ModelCalled, Token
+from graph.types import ModelRole
 
 CHARS_PER_TOKEN = 4
 """Of English text, roughly; used to reserve before a call, and to count when a provider doesn't."""

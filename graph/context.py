@@ -13,7 +13,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from graph.budget import Digesting, Ledger, Limits, Memory
-from graph.types import Artifact, ArtifactStatus, Capsule, Event, ExecutionResult, Rejection, RunStatus, Usage
+from graph.events import Event
+from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Usage
 
 Guard = Callable[[str], Rejection | None]
 """Reads a delegation's whole blob; says no with a reason, or nothing."""

@@ -1,4 +1,4 @@
-"""The words of the machine: what is delegated, what came of it, what happened on the way and how a turn ended.
+"""The words of the machine that are saved: what is delegated, what came of it, and how a turn ended.
 
 Everything here is a frozen dataclass or a Literal, so that it can be checkpointed, compared and sent between threads.
 """
@@ -174,78 +174,6 @@ class ConversationResult:
     seconds: float = 0.0
     artifact_ids: tuple[str, ...] = ()
 
-
-# What happens during a turn, in the order in which a reader sees it.
-
-
-@dataclass(frozen=True)
-class TurnStarted:
-    thread_id: str
-    request_id: str
-    resumed: bool = False
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of the analyst's reply, as it is written."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class CallStarted:
-    """The analyst called a tool. `arguments` are the call's, whole."""
-
-    call_id: str
-    name: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class StageReached:
-    """A delegation entered a stage or changed its status there. `detail`: the rejection's reason or the error."""
-
-    call_id: str
-    artifact_id: str
-    iteration: int
-    stage: Stage
-    status: ArtifactStatus
-    detail: str | None = None
-    run_id: str | None = None
-
-
-@dataclass(frozen=True)
-class ChunkRead:
-    """The sub-model has read `done` of `total` chunks of a long output."""
-
-    call_id: str
-    artifact_id: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class CallAnswered:
-    call_id: str
-    name: str
-    ok: bool
-    content: str
-
-
-@dataclass(frozen=True)
-class ModelCalled:
-    role: ModelRole
-    model: str
-    usage: Usage
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TurnEnded:
-    result: ConversationResult
-
-
-Event = TurnStarted | Token | CallStarted | StageReached | ChunkRead | CallAnswered | ModelCalled | TurnEnded
 
 CHECKPOINTED = (Artifact, Delegation, Turn, Usage, Capsule)
 """The types of ours that appear in a thread's state: what a strict serializer has to allow."""

@@ -1,1 +1,1 @@
-"""What questions are about: people's files, the sample and the text that was handed over."""
+"""What questions are about: the warehouse, people's files, the sample, long texts."""

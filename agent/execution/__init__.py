@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agent.artifacts.folder import FolderArtifacts
     from agent.execution.local import LocalBackend
-    from agent.execution.running import Data, RunLimits
-    from agent.records.artifacts import FolderArtifacts
+    from agent.execution.run import Data, RunLimits
 
 
 def open_local(artifacts: FolderArtifacts, data: Data, limits: RunLimits) -> LocalBackend:

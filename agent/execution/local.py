@@ -16,13 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from agent.artifacts.folder import FolderArtifacts
 from agent.execution import claim as claims
 from agent.execution.claim import Claim
-from agent.execution.names import Place
-from agent.execution.outcome import Ran, outcome
-from agent.execution.running import CANCEL, ERRORS, Data, Run, RunLimits, start
+from agent.execution.inside.namespace import Place
+from agent.execution.result import Ran, outcome
+from agent.execution.run import CANCEL, ERRORS, Data, Run, RunLimits, start
 from agent.execution.supervisor import WORK, Report
-from agent.records.artifacts import FolderArtifacts
 from graph.errors import BackendUnavailable, InvalidRequest
 from graph.types import Artifact, ExecutionResult, RunStatus
 

@@ -19,10 +19,10 @@ from time import monotonic, sleep
 from typing import Any, Literal, NoReturn
 
 from agent.execution.capture import Capture
-from agent.execution.confine import Allowance, adopt_orphans, confine
-from agent.execution.harness import Job, Record, run
-from agent.execution.names import Place
-from agent.execution.wire import receive_json
+from agent.execution.inside.confinement import Allowance, adopt_orphans, confine
+from agent.execution.inside.framing import receive_json
+from agent.execution.inside.harness import Job, Record, run
+from agent.execution.inside.namespace import Place
 
 GRACE_SECONDS = 1.0
 """How long a run has after SIGTERM before SIGKILL, and how long its output is awaited after its end."""

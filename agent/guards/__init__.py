@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.guards.form import check_form, check_instruction
+from agent.guards.format import check_form, check_instruction
 from agent.guards.literals import check_literals
 from agent.guards.python import check_python
 from agent.guards.sql import SqlRules

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.guards.reading import Code, dotted, read_code, text_of
+from agent.guards.source import Code, dotted, read_code, text_of
 from agent.guards.sql import SqlRules, check_sql
 from graph.types import Rejection
 

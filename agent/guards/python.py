@@ -24,9 +24,9 @@ from agent.guards.forbidden import (
     WRITES,
     WRITING_METHODS,
 )
-from agent.guards.places import SECRETS, VOLUMES, leads_outside, path_of
-from agent.guards.reading import Code, dotted, read_code, read_tree, text_of
-from agent.records.redaction import is_sensitive_key
+from agent.guards.paths import SECRETS, VOLUMES, leads_outside, path_of
+from agent.guards.source import Code, dotted, read_code, read_tree, text_of
+from agent.redaction.secrets import is_sensitive_key
 from graph.types import Rejection
 
 

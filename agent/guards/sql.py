@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from agent.guards.duckdb_parser import refuse_kind, refuse_reach
 from agent.guards.engines import BLOCKED, FILE_FORMATS, FILE_NAME, TABLE_FUNCTIONS, Dialect
 from agent.guards.forbidden import words
-from agent.guards.second_opinion import refuse_kind, refuse_reach
-from agent.guards.sql_rules import READ_ONLY, SESSION, SqlRules, blocked, unreadable
+from agent.guards.rules import READ_ONLY, SESSION, SqlRules, blocked, unreadable
 from graph.types import Rejection
 
 if TYPE_CHECKING:

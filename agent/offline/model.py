@@ -9,12 +9,12 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
+from agent.models.local_chat import LocalChatModel, Reply, call_prefix, delegates, says, together
 from agent.offline.catalog import full
 from agent.offline.questions import queries
 from agent.offline.reading import answer_of, merge_notes, read_part, table
 from agent.offline.text import ABOUT_TEXT, text_code
 from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
-from agent.spoken import Reply, SpokenModel, call_prefix, delegates, says, together
 from graph.blob import Blob, parse_blob
 from graph.types import DELEGATE
 
@@ -34,7 +34,7 @@ result = {{"row_count": answer.row_count, "rows": rows}}"""
 COLUMN = r't\.(?:\w+|"(?:[^"\n]|"")+")'
 
 
-class OfflineModel(SpokenModel):
+class OfflineModel(LocalChatModel):
     """`tables` are the warehouse's; `has_text` says whether code finds a `context`."""
 
     tables: Callable[[], Sequence[Any]] = Field(default=tuple, exclude=True)

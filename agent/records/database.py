@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.records.columns import LOCAL_TABLES, Table
 from agent.records.ddl import create_index, create_table
-from agent.records.tables import LOCAL_TABLES, Table
 from graph.errors import AgentError
 
 Row = TypeVar("Row")

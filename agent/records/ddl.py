@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from agent.records.tables import Kind, Table
+from agent.records.columns import Kind, Table
 
 Dialect = Literal["sqlite", "duckdb", "postgres", "delta"]
 

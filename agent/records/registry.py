@@ -9,11 +9,11 @@ from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.records.columns import ARTIFACT_REGISTRY, RUN_STATE, ArtifactRow, ArtifactType, RunRow, RunState
 from agent.records.database import Database, insert, stored
 from agent.records.lifecycle import UnknownArtifact, step
-from agent.records.payload import to_json
-from agent.records.redaction import redact_text
-from agent.records.tables import ARTIFACT_REGISTRY, RUN_STATE, ArtifactRow, ArtifactType, RunRow, RunState
+from agent.redaction.payload import to_json
+from agent.redaction.secrets import redact_text
 from graph.types import Artifact, ArtifactStatus
 
 RUN_STATES: Mapping[ArtifactStatus, RunState] = {"executing": "running", "completed": "success", "failed": "failed"}

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from agent.records.columns import ADK_TELEMETRY, ArtifactRow, ArtifactType, RunRow, TelemetryRow, TurnRow
 from agent.records.database import BUSY_SECONDS, Database
-from agent.records.payload import MAX_CHARS
 from agent.records.registry import ArtifactRegistry
-from agent.records.tables import ADK_TELEMETRY, ArtifactRow, ArtifactType, RunRow, TelemetryRow, TurnRow
 from agent.records.telemetry import TelemetryLog
 from agent.records.turns import RunningTurns
+from agent.redaction.payload import MAX_CHARS
 from graph.types import Artifact, ArtifactStatus
 
 

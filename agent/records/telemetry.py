@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from agent.records.columns import ADK_TELEMETRY, columns_of
 from agent.records.database import Database, RecordsUnavailable, insert, stored
-from agent.records.payload import to_json
-from agent.records.redaction import redact_text
-from agent.records.tables import ADK_TELEMETRY, columns_of
+from agent.redaction.payload import to_json
+from agent.redaction.secrets import redact_text
 
 LINGER_SECONDS = 0.2
 BATCH_ROWS = 200

@@ -6,8 +6,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.records.columns import RUNNING_TURNS, TurnRow
 from agent.records.database import Database, stored
-from agent.records.tables import RUNNING_TURNS, TurnRow
 
 
 class RunningTurns:

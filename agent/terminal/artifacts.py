@@ -8,12 +8,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent.terminal.options import Options, load
-from agent.terminal.picture import cut, one_line, subject, visible
+from agent.terminal.progress import cut, one_line, subject, visible
 from agent.terminal.tables import show_rows
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from agent.records.artifacts import ArtifactSummary, FolderArtifacts
+    from agent.artifacts.folder import ArtifactSummary, FolderArtifacts
 
 PREFIX = "art_"
 OUTPUT_LINES = 60
@@ -21,7 +21,7 @@ COLUMNS = ("artifact", "status", "seconds", "created", "thread", "about")
 
 
 def store_of(options: Options) -> FolderArtifacts:
-    from agent.records.artifacts import FolderArtifacts
+    from agent.artifacts.folder import FolderArtifacts
 
     return FolderArtifacts(load(options).settings.artifacts_path)
 

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from agent.terminal.exits import INTERRUPTED, OK, PARTIAL, REFUSED
+from agent.terminal.exit_codes import INTERRUPTED, OK, PARTIAL, REFUSED
 from agent.terminal.options import Options, load
 from graph.errors import InvalidRequest
 from graph.types import ConversationResult
@@ -24,8 +24,8 @@ def ask_once(options: Options, words: str) -> int:
     if not question.strip():
         raise InvalidRequest('There is no question: python main.py "How many vendors are there?"')
     settings = load(options).settings
-    from agent.composition import prepared
     from agent.core import Request, open_agent
+    from agent.platforms.local.composition import prepared
     from agent.terminal.logfile import log_to
     from agent.terminal.threads import found
     from agent.terminal.turn import follow

@@ -19,7 +19,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from rich.console import Console
 from rich.text import Text
 
-from agent.composition import prepared
+from agent.platforms.local.composition import prepared
 from agent.terminal.logfile import log_to
 from agent.terminal.options import Options, load
 from graph.errors import AgentError, InvalidRequest
@@ -77,7 +77,7 @@ class Chat:
     def ask(self, question: str) -> None:
         from agent.core import Request
         from agent.terminal.turn import follow
-        from agent.traces import run_traced
+        from agent.tracing.turns import run_traced
 
         request = Request(question, self.thread_id, state=self.pending)
         result = follow(partial(run_traced, self.agent), request, self.display())
@@ -124,7 +124,7 @@ def chat(options: Options) -> int:
 
 def opened(loaded: Loaded) -> Agent:
     from agent.core import open_agent
-    from agent.traces import prepare
+    from agent.tracing.turns import prepare
 
     agent = open_agent(loaded.settings, secrets=os.environ.get)
     prepare(loaded.settings)
@@ -134,7 +134,7 @@ def opened(loaded: Loaded) -> Agent:
 def close(opening: Future[Agent]) -> None:
     """An agent that could not be opened needs no closing."""
     if opening.exception() is None:
-        from agent.traces import flush
+        from agent.tracing.turns import flush
 
         opening.result().close()
         flush()

@@ -13,9 +13,9 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from agent.settings.error import SettingsError
-from agent.terminal.exits import DEFECT, INTERRUPTED, OK, REFUSED
+from agent.terminal.argument_order import AnyOrder
+from agent.terminal.exit_codes import DEFECT, INTERRUPTED, OK, REFUSED
 from agent.terminal.options import Options
-from agent.terminal.placing import AnyOrder
 
 ABOUT = """Ask a question about data that fits in no context window.
 
@@ -111,7 +111,7 @@ def serve(context: typer.Context) -> None:
     from agent.terminal.options import load
 
     settings = load(options(context)).settings
-    from agent.serving import serve as serve_agent
+    from agent.serving.server import serve as serve_agent
 
     serve_agent(settings, announce=lambda url: typer.echo(f"Serving at {url}", err=True), secrets=os.environ.get)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from agent.records.redaction import redact_text
+from agent.redaction.secrets import redact_text
 from agent.terminal.tables import show_rows
 
 if TYPE_CHECKING:

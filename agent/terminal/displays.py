@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from agent.terminal.drawing import answer, ending, now_going_on, settled_line, summary
-from agent.terminal.picture import Picture
-from graph.types import ConversationResult, Event, TurnEnded, TurnStarted
+from agent.terminal.progress import Picture
+from agent.terminal.rendering import answer, ending, now_going_on, settled_line, summary
+from graph.events import Event, TurnEnded, TurnStarted
+from graph.types import ConversationResult
 
 Locate = Callable[[str], str]
 """Where an artifact's folder is."""

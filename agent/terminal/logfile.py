@@ -6,7 +6,7 @@ import logging
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from agent.records.redaction import redact_text
+from agent.redaction.secrets import redact_text
 
 LARGEST = 4 * 1024 * 1024
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agent.settings.keys import nearest
-from agent.terminal.drawing import spent
+from agent.terminal.rendering import spent
 from agent.terminal.tables import show_rows
 from graph.errors import InvalidRequest
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.terminal.picture import one_line
+from agent.terminal.progress import one_line
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
 

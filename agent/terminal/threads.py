@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agent.terminal.options import Options, load
-from agent.terminal.picture import cut, one_line, visible
+from agent.terminal.progress import cut, one_line, visible
 from agent.terminal.tables import show_rows, size
 from graph.errors import InvalidRequest
 
@@ -44,7 +44,7 @@ def saver_of(options: Options) -> Iterator[Saver]:
 
 
 def opened(settings: Settings) -> Saver:
-    from agent.composition import Given, opened_saver, prepared
+    from agent.platforms.local.composition import Given, opened_saver, prepared
 
     prepared(settings.home)
     return opened_saver(settings, Given(secrets=os.environ.get))

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from graph.types import ConversationResult, Event, TurnEnded
+from graph.events import Event, TurnEnded
+from graph.types import ConversationResult
 
 if TYPE_CHECKING:
     from agent.core import Request

@@ -5,9 +5,9 @@ from __future__ import annotations
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
+from agent.platforms.local.volumes import NameRefused, save
 from agent.tools.services import ToolServices
 from agent.tools.structured import structured
-from agent.tools.volume import NameRefused, save
 
 NAME = "save_artifact_to_volumes"
 MAX_CHARS = 5_000_000

@@ -13,10 +13,11 @@ from langgraph.runtime import Runtime
 from graph.asking import ask
 from graph.capsule import carried
 from graph.context import RunContext
-from graph.ending import concluded, reached_end
+from graph.endings import concluded, reached_end
 from graph.errors import BudgetExceeded, Cancelled
+from graph.events import CallAnswered, CallStarted
 from graph.state import AgentState
-from graph.types import DELEGATE, CallAnswered, CallStarted, Capsule
+from graph.types import DELEGATE, Capsule
 
 
 def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:

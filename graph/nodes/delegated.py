@@ -10,8 +10,9 @@ from langgraph.runtime import Runtime
 
 from graph.blob import parse_blob
 from graph.context import RunContext
+from graph.events import CallAnswered, StageReached
 from graph.state import DelegationState
-from graph.types import Artifact, CallAnswered, Delegation, Rejection, StageReached, Turn
+from graph.types import Artifact, Delegation, Rejection, Turn
 
 
 def delegated(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from langgraph.runtime import Runtime
 
 from graph.context import RunContext
 from graph.errors import BackendUnavailable
+from graph.events import CallAnswered
 from graph.nodes.delegated import announce, token_of
 from graph.state import DelegationState
-from graph.types import ArtifactStatus, CallAnswered, Delegation, ExecutionResult
+from graph.types import ArtifactStatus, Delegation, ExecutionResult
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 2.0
 """Seconds between two looks at a run: a tenth of how long it has run, within these, so that none costs much waiting."""

@@ -9,10 +9,11 @@ from graph.capsule import entry
 from graph.context import RunContext
 from graph.digest import digest, is_short, report
 from graph.errors import BackendUnavailable
+from graph.events import ChunkRead
 from graph.nodes.delegated import announce
 from graph.nodes.executed import told
 from graph.state import DelegationState
-from graph.types import ChunkRead, Delegation, ExecutionResult
+from graph.types import Delegation, ExecutionResult
 
 
 def processed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from graph.context import RunContext
+from graph.events import CallAnswered
 from graph.state import CallState
-from graph.types import CallAnswered
 
 ANSWER_CHARS = 20_000
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.config import Settings
 from agent.core import Agent, open_agent
-from agent.scripted import ScriptedModel
+from agent.models.scripted import ScriptedModel
 
 Opener = Callable[..., Agent]
 

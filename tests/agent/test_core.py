@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent.core import Request
-from agent.scripted import ScriptedModel, delegates, fails, says, together
+from agent.models.scripted import ScriptedModel, delegates, fails, says, together
 from graph.errors import InvalidRequest, ModelUnavailable
-from graph.types import StageReached, Token, TurnEnded, TurnStarted
+from graph.events import StageReached, Token, TurnEnded, TurnStarted
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +177,7 @@ import sys
 from pathlib import Path
 from agent.config import Settings
 from agent.core import Request, open_agent
-from agent.scripted import ScriptedModel, delegates, says, together
+from agent.models.scripted import ScriptedModel, delegates, says, together
 
 home, mark = sys.argv[1:]
 slow = f"open({mark!r}, 'a').write('s')\\nimport time; time.sleep(60)"

@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from agent.core import Request
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 from graph.errors import InvalidRequest
 from tests.checkpointers.conftest import plane, postgres
 from tests.checkpointers.controlplane import INSTANCE

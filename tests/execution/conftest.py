@@ -10,10 +10,10 @@ from time import monotonic, sleep
 
 import pytest
 
+from agent.artifacts.folder import FolderArtifacts
+from agent.data.warehouse import Warehouse, open_warehouse
 from agent.execution import BACKENDS
-from agent.execution.running import Data, RunLimits
-from agent.execution.warehouse import Warehouse, open_warehouse
-from agent.records.artifacts import FolderArtifacts
+from agent.execution.run import Data, RunLimits
 from graph.context import ExecutionBackend
 from graph.types import Artifact, ExecutionResult, Rejection
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from agent.records.artifacts import FolderArtifacts
+from agent.artifacts.folder import FolderArtifacts
 from graph.errors import InvalidRequest
 from graph.types import Artifact, ExecutionResult
 from tests.execution.conftest import Bench

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 import pytest
 
 from agent.execution import BACKENDS
-from agent.execution.running import RunLimits
+from agent.execution.run import RunLimits
 from graph.errors import AgentError
 from graph.types import ExecutionResult
 from tests.execution.conftest import Bench, OpenBench

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from agent.execution.running import Data
-from agent.execution.warehouse import Warehouse
+from agent.data.warehouse import Warehouse
+from agent.execution.run import Data
 from graph.types import Rejection
 from tests.execution.conftest import Bench, OpenBench, everything_goes
 
@@ -144,7 +144,7 @@ def test_statements_are_told_apart_by_their_ids(bench: Bench):
 
 
 def test_a_gone_warehouse_is_an_error_of_the_statement(open_bench: OpenBench, tmp_path):
-    from agent.execution.warehouse import open_warehouse
+    from agent.data.warehouse import open_warehouse
 
     with open_warehouse(tmp_path / "home") as warehouse:
         bench = open_bench(data=Data(warehouse, everything_goes))

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from agent.execution.running import RunLimits
+from agent.execution.run import RunLimits
 from tests.execution.conftest import Bench, OpenBench
 
 

@@ -14,10 +14,10 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
+from agent.artifacts.folder import FolderArtifacts
+from agent.data.warehouse import Warehouse
 from agent.execution.local import LocalBackend
-from agent.execution.running import Data, RunLimits
-from agent.execution.warehouse import Warehouse
-from agent.records.artifacts import FolderArtifacts
+from agent.execution.run import Data, RunLimits
 from graph.types import Artifact, ExecutionResult
 from tests.execution.conftest import Bench, everything_goes
 
@@ -27,9 +27,9 @@ HOST = """
 import sys, time
 from pathlib import Path
 from agent.execution.local import LocalBackend
-from agent.execution.running import Data, RunLimits
-from agent.execution.warehouse import open_warehouse
-from agent.records.artifacts import FolderArtifacts
+from agent.execution.run import Data, RunLimits
+from agent.data.warehouse import open_warehouse
+from agent.artifacts.folder import FolderArtifacts
 from graph.types import Artifact
 
 home, root, code = sys.argv[1:]

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from agent.execution.sample import SILOS, TABLES, fill, planted
-from agent.execution.warehouse import Warehouse, open_warehouse
+from agent.data.sample import SILOS, TABLES, fill, planted
+from agent.data.warehouse import Warehouse, open_warehouse
 
 SCHEMAS = [silo.schema for silo in SILOS]
 ABOUT = list(zip(SCHEMAS, range(3), strict=True))

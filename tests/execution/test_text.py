@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.execution.running import Data
-from agent.execution.text import Text, open_text
-from agent.execution.warehouse import Warehouse
+from agent.data.text import open_text
+from agent.data.warehouse import Warehouse
+from agent.execution.inside.context import Text
+from agent.execution.run import Data
 from graph.errors import InvalidRequest
 from tests.execution.conftest import OpenBench, everything_goes
 

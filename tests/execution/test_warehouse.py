@@ -15,9 +15,9 @@ from time import monotonic, sleep
 import duckdb
 import pytest
 
-from agent.execution.files import DataUnreadable, find_files, table_name
-from agent.execution.session import QueryFailed
-from agent.execution.warehouse import Warehouse, open_warehouse
+from agent.data.files import DataUnreadable, find_files, table_name
+from agent.data.session import QueryFailed
+from agent.data.warehouse import Warehouse, open_warehouse
 from graph.errors import AgentError
 
 ROOT = Path(__file__).parents[2]
@@ -352,7 +352,7 @@ def test_many_threads_may_ask_at_once(warehouse: Warehouse):
 
 def test_two_processes_may_have_one_home_open_and_build_it_at_once(tmp_path: Path):
     program = (
-        "import sys; from pathlib import Path; from agent.execution.warehouse import open_warehouse\n"
+        "import sys; from pathlib import Path; from agent.data.warehouse import open_warehouse\n"
         "with open_warehouse(Path(sys.argv[1])) as w: print(w.query('SELECT count(*) AS n FROM vendors').to_pylist())"
     )
     command = [sys.executable, "-W", "error", "-c", program, str(tmp_path)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 from graph.budget import Memory
 from graph.capsule import carried, length
 from graph.types import Capsule

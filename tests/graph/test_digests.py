@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.scripted import ScriptedModel, delegates, fails, says
+from agent.models.scripted import ScriptedModel, delegates, fails, says
 from graph.budget import Digesting
 from graph.digest import chunks, clipped, preview
 from graph.errors import ModelUnavailable
-from graph.types import ChunkRead
+from graph.events import ChunkRead
 from tests.graph.world import World, failed, ran
 
 SMALL = Digesting(short_chars=500, chunk_chars=1_000, max_chunks=20)

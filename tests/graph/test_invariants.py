@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from agent.scripted import Reply, ScriptedModel, calls, delegates, exits, malformed, says, together
+from agent.models.scripted import Reply, ScriptedModel, calls, delegates, exits, malformed, says, together
 from graph.budget import Limits
-from graph.types import StageReached
+from graph.events import StageReached
 from tests.graph.world import World, declare, failed, ran
 
 RUNS = {"good": ran("1"), "bad": failed("ValueError: x"), "long": ran("line\n" * 400), "slow": lambda: None}

@@ -6,8 +6,8 @@ import threading
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from agent.scripted import ScriptedModel, delegates, says, together
-from graph.types import StageReached
+from agent.models.scripted import ScriptedModel, delegates, says, together
+from graph.events import StageReached
 from tests.graph.world import World, ran
 
 

@@ -7,10 +7,10 @@ import threading
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
-from agent.scripted import ScriptedModel, calls, delegates, exits, malformed, says, together
+from agent.models.scripted import ScriptedModel, calls, delegates, exits, malformed, says, together
 from graph.budget import Limits
 from graph.errors import BackendUnavailable
-from graph.types import CallAnswered, Token
+from graph.events import CallAnswered, Token
 from tests.graph.world import World, declare, failed, ran
 
 

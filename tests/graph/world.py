@@ -13,24 +13,14 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from agent.scripted import ScriptedModel
+from agent.models.scripted import ScriptedModel
 from graph.blob import BlobError, parse_blob
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.builder import build_graph
 from graph.context import Model, RunContext, SystemClock
 from graph.errors import BackendUnavailable
-from graph.types import (
-    CHECKPOINTED,
-    Artifact,
-    ArtifactStatus,
-    Capsule,
-    Event,
-    ExecutionResult,
-    Rejection,
-    RunStatus,
-    StageReached,
-    Turn,
-)
+from graph.events import Event, StageReached
+from graph.types import CHECKPOINTED, Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Turn
 
 
 def ran(stdout: str = "", *, status: str = "success", **fields: Any) -> ExecutionResult:

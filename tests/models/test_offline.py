@@ -12,13 +12,13 @@ import duckdb
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 
-from agent.execution.sql import SqlResult
-from agent.execution.text import Text
-from agent.execution.value import as_json, output_of
-from agent.execution.warehouse import Column, Table
+from agent.data.warehouse import Column, Table
+from agent.execution.inside.context import Text
+from agent.execution.inside.output import as_json, output_of
+from agent.execution.inside.sql_client import SqlResult
 from agent.offline import OfflineModel
+from agent.platforms.local.genie import Exchange, sql_in
 from agent.prompts import AgentPrompts, genie_sql
-from agent.tools.local_genie import Exchange, sql_in
 from graph.blob import parse_blob
 from graph.budget import Digesting
 from graph.digest import chunks, report

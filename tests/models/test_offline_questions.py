@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.execution.warehouse import Column, Table
+from agent.data.warehouse import Column, Table
 from agent.offline.model import careful
 from agent.offline.questions import queries
 from agent.prompts import clip

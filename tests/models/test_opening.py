@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 
 from agent.config import ModelSettings
 from agent.models import cancellable, close_model, open_model
-from agent.scripted import ScriptedModel, says
+from agent.models.scripted import ScriptedModel, says
 from graph.context import Model
 from graph.errors import Cancelled, ModelUnavailable
 from tests.models.server import (

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from agent.execution.warehouse import Column, Table
+from agent.data.warehouse import Column, Table
+from agent.platforms.local.genie import Exchange
 from agent.prompts import DELEGATING, MOST_TABLES, AgentPrompts, genie_sql
-from agent.tools.local_genie import Exchange
 from graph.blob import parse_blob
 from graph.types import DELEGATE, Capsule
 

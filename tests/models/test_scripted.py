@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
-from agent.scripted import (
+from agent.models.scripted import (
     ScriptedModel,
     ScriptEnded,
     calls,

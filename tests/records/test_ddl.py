@@ -9,8 +9,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from agent.records.columns import ADK_TELEMETRY, ARTIFACT_REGISTRY, LOCAL_TABLES, RUN_STATE, TABLES, Table
 from agent.records.ddl import TYPES, create_table
-from agent.records.tables import ADK_TELEMETRY, ARTIFACT_REGISTRY, LOCAL_TABLES, RUN_STATE, TABLES, Table
 from tests.workspace.postgres import Postgres, binaries
 
 SEED_REGISTRY = """artifact_id session_id invocation_id iteration artifact_type sublm_instruction code_artifact_key

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent.records import SqliteRecords, open_records
+from agent.records.columns import RunRow
 from agent.records.database import RecordsUnavailable
 from agent.records.lifecycle import IllegalStep, UnknownArtifact
-from agent.records.tables import RunRow
 from graph.context import Records
 from graph.types import Artifact
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.records.payload import MAX_CHARS, to_json
-from agent.records.redaction import REDACTED, is_sensitive_key, redact, redact_text
+from agent.redaction.payload import MAX_CHARS, to_json
+from agent.redaction.secrets import REDACTED, is_sensitive_key, redact, redact_text
 
 
 def joined(*parts: str) -> str:

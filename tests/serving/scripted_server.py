@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from agent.config import Settings
-from agent.scripted import Reply, ScriptedModel, delegates, says, together
-from agent.serving import serve
+from agent.models.scripted import Reply, ScriptedModel, delegates, says, together
+from agent.serving.server import serve
 
 
 def answer(messages: Sequence[BaseMessage]) -> Reply:

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from agent.agent import ServedAgent, within_deadline
 from agent.config import Settings
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 
 Opener = Callable[..., ServedAgent]
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 import pytest
 
-from agent.bridge import Bridge
+from agent.serving.async_iteration import Bridge
 
 
 def counting(upto: int, seconds: float = 0.0) -> Generator[int, None, None]:

@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from agent.config import GenieSettings, ModelSettings, Settings
-from agent.registration import ROOT, resources_of
+from agent.serving.registration import ROOT, resources_of
 from tests.serving.processes import free_port, running, wait_for
 
 LOG = """
 import json, sys, mlflow
 from agent.config import Settings
-from agent.registration import log_agent
+from agent.serving.registration import log_agent
 mlflow.set_tracking_uri(sys.argv[1])
 experiment = mlflow.create_experiment("models", artifact_location=sys.argv[2])
 mlflow.set_experiment(experiment_id=experiment)

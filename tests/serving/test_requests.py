@@ -8,7 +8,7 @@ import pytest
 from mlflow.types.responses import ResponsesAgentRequest
 
 from agent.core import Request
-from agent.requests import LONGEST_TEXT, read_request
+from agent.serving.requests import LONGEST_TEXT, read_request
 from graph.errors import InvalidRequest
 
 HISTORY = [

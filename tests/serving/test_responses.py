@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agent.responses import respond, stream
-from graph.types import CallStarted, Event, Token
+from agent.serving.transcript import respond, stream
+from graph.events import CallStarted, Event, Token
 from tests.serving.turns import PLAIN, STARTED, STILL_RUNNING, TWO_AT_ONCE, ended
 
 

@@ -17,10 +17,11 @@ from mlflow.entities import Trace
 from agent.agent import ServedAgent
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
-from agent.scripted import ScriptedModel, delegates, fails, says, together
-from agent.traces import flush, prepare, run_traced
+from agent.models.scripted import ScriptedModel, delegates, fails, says, together
+from agent.tracing.turns import flush, prepare, run_traced
 from graph.errors import ModelUnavailable
-from graph.types import ConversationResult, StageReached, TurnEnded
+from graph.events import StageReached, TurnEnded
+from graph.types import ConversationResult
 from tests.serving.processes import scripted_server
 
 pytestmark = [

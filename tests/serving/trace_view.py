@@ -33,7 +33,7 @@ def traced_turn(home: Path) -> tuple[str, str]:
 
     from agent.config import Settings
     from agent.core import Request, open_agent
-    from agent.traces import flush, run_traced
+    from agent.tracing.turns import flush, run_traced
 
     with open_agent(Settings(home=home)) as agent:
         for _ in run_traced(agent, Request(QUESTION, thread_id="purchasing", user_id="ada")):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from graph.types import (
-    DELEGATE,
+from graph.events import (
     CallAnswered,
     CallStarted,
     ChunkRead,
-    ConversationResult,
-    End,
     Event,
     ModelCalled,
     StageReached,
     Token,
     TurnEnded,
     TurnStarted,
-    Usage,
 )
+from graph.types import DELEGATE, ConversationResult, End, Usage
 
 THREAD, REQUEST = "thread-1", "ask-1"
 STARTED = TurnStarted(THREAD, REQUEST)

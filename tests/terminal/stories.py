@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graph.types import (
-    DELEGATE,
+from graph.events import (
     CallAnswered,
     CallStarted,
     ChunkRead,
-    ConversationResult,
     Event,
     ModelCalled,
     StageReached,
     Token,
     TurnEnded,
     TurnStarted,
-    Usage,
 )
+from graph.types import DELEGATE, ConversationResult, Usage
 
 ONE, TWO = "art_000000000001", "art_000000000002"
 

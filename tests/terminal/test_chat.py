@@ -18,7 +18,7 @@ from rich.console import Console
 
 from agent.config import load_settings
 from agent.core import Agent, open_agent
-from agent.scripted import ScriptedModel, delegates, says
+from agent.models.scripted import ScriptedModel, delegates, says
 from agent.terminal.chat import Chat, Commands, converse, session_for
 from agent.terminal.slash import SLASH
 from graph.errors import ModelUnavailable

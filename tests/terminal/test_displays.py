@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from agent.terminal.displays import Display, JsonDisplay, LineDisplay, LiveDisplay
-from agent.terminal.drawing import SPINNER, now_going_on, took
-from agent.terminal.picture import Picture, Remark, Step, title_of, visible
-from graph.types import DELEGATE, ConversationResult, StageReached, Token, TurnEnded, TurnStarted
+from agent.terminal.progress import Picture, Remark, Step, title_of, visible
+from agent.terminal.rendering import SPINNER, now_going_on, took
+from graph.events import StageReached, Token, TurnEnded, TurnStarted
+from graph.types import DELEGATE, ConversationResult
 from tests.terminal.stories import DONE, FAILED, LIMITED, ONE, STORY
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

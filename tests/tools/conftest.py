@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 
-from agent.execution.warehouse import Warehouse, open_warehouse
+from agent.data.warehouse import Warehouse, open_warehouse
+from agent.models.scripted import ScriptedModel
+from agent.platforms.local.genie import LocalGenie
+from agent.platforms.local.jobs import JobData, LocalJobs
 from agent.prompts import genie_sql
-from agent.scripted import ScriptedModel
 from agent.tools import build_tools
-from agent.tools.local_genie import LocalGenie
-from agent.tools.local_jobs import JobData, LocalJobs
 from agent.tools.services import ToolServices
 
 VENDORS = "id,name,city\n1,Acme,Bonn\n2,Globex,Bern\n3,Initech,Bonn\n"

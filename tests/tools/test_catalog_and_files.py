@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.execution.warehouse import QueryFailed
+from agent.data.warehouse import QueryFailed
+from agent.platforms.local.volumes import NameRefused, save
 from agent.tools import build_tools
 from agent.tools.services import ToolServices
-from agent.tools.volume import NameRefused, save
 from tests.tools.conftest import Invoke
 
 SEARCH, SAVE = "metadata_keyword_search", "save_artifact_to_volumes"

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from agent.scripted import ScriptedModel, says
-from agent.tools.local_genie import sql_in
+from agent.models.scripted import ScriptedModel, says
+from agent.platforms.local.genie import sql_in
 from agent.tools.query_genie import report
 from agent.tools.services import GenieAnswer, GenieUnavailable, ToolServices
 from tests.tools.conftest import Invoke

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableConfig
 
+from agent.platforms.local.job_process import cells, magic
+from agent.platforms.local.jobs import JobData, LocalJobs, is_alive
 from agent.tools import build_tools
-from agent.tools.job_process import cells, magic
-from agent.tools.local_jobs import JobData, LocalJobs, is_alive
 from agent.tools.services import JobOrder, JobRun, JobsUnavailable, ToolServices
 from tests.tools.conftest import Invoke
 
@@ -156,7 +156,7 @@ def test_run_ids_survive_a_restart_of_the_chat(jobs: LocalJobs, notebooks: Path,
 def test_a_job_outlives_the_process_that_started_it(notebooks: Path, tmp_path: Path) -> None:
     (notebooks / "slow.py").write_text(f"{HEADER}import time\ntime.sleep(0.5)\n'finished'")
     program = (
-        "import os\nfrom pathlib import Path\nfrom agent.tools.local_jobs import *\n"
+        "import os\nfrom pathlib import Path\nfrom agent.platforms.local.jobs import *\n"
         f"jobs = LocalJobs(Path({str(notebooks)!r}), Path({str(tmp_path / 'jobs')!r}), JobData(Path('.')))\n"
         "print(jobs.start(JobOrder('x', 't1', 'token')), flush=True)\nos.kill(os.getpid(), 9)"
     )

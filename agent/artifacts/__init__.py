@@ -1,0 +1,1 @@
+"""What delegations leave: folders, and a notebook each."""

@@ -1,0 +1,114 @@
+"""`context` in generated code: text that was handed over, read when asked for, at any size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import overload
+
+STRIDE = 1024
+"""Every how many lines a position is remembered, so that slices need not read from the start."""
+
+
+class Text:
+    """The lines of one file, or of a folder's text files in the order of their names, as one text.
+
+    Iterating yields lines without their ends; `len` counts lines; `context[3]` is a line and `context[3:9]` a list of
+    lines. What is not utf-8 is read as latin-1, line by line. Nothing is kept but the positions of some lines.
+    """
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self.paths = paths
+        self._length: int | None = None
+        self._marks: list[tuple[int, int]] = []
+
+    @property
+    def text(self) -> str:
+        """The whole text, with its line ends."""
+        return "".join(_decoded(path.read_bytes()) for path in self.paths)
+
+    @property
+    def bytes(self) -> int:
+        """The size on disk."""
+        return sum(path.stat().st_size for path in self.paths)
+
+    def grep(self, pattern: str, flags: int = 0, limit: int | None = None) -> list[tuple[int, str]]:
+        """The lines that the regular expression matches somewhere, with their numbers (from 0), at most `limit`."""
+        wanted = re.compile(pattern, flags)
+        found: list[tuple[int, str]] = []
+        for number, line in enumerate(self):
+            if limit is not None and len(found) >= limit:
+                break
+            if wanted.search(line):
+                found.append((number, line))
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines(0, 0)
+
+    def __len__(self) -> int:
+        if self._length is None:
+            self._length = self._survey()
+        return self._length
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        wanted = range(len(self))[place]
+        if isinstance(wanted, int):
+            return self._between(wanted, wanted + 1)[0]
+        if not wanted:
+            return []
+        low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
+        lines = self._between(low, high + 1)
+        return [lines[number - low] for number in wanted]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        names = ", ".join(path.name for path in self.paths[:5])
+        more = f" and {len(self.paths) - 5} more" if len(self.paths) > 5 else ""
+        return f"<text of {self.bytes:,} bytes: {names}{more}>"
+
+    def _survey(self) -> int:
+        """Count the lines and remember where every STRIDE-th of them starts."""
+        marks, number = [], 0
+        for place, path in enumerate(self.paths):
+            position = 0
+            with path.open("rb") as file:
+                for line in file:
+                    if number % STRIDE == 0:
+                        marks.append((place, position))
+                    position += len(line)
+                    number += 1
+        self._marks = marks
+        return number
+
+    def _between(self, low: int, high: int) -> list[str]:
+        place, position = self._marks[low // STRIDE]
+        lines = self._lines(place, position)
+        for _ in range(low % STRIDE):
+            next(lines)
+        return [next(lines) for _ in range(high - low)]
+
+    def _lines(self, place: int, position: int) -> Iterator[str]:
+        for path in self.paths[place:]:
+            with path.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    yield _decoded(line).rstrip("\r\n")
+            position = 0
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        lines = raw.splitlines(keepends=True)
+    return raw.decode("latin-1") if len(lines) < 2 else "".join(map(_decoded, lines))

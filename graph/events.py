@@ -1,0 +1,79 @@
+"""What is told of a turn while it goes on, in the order in which a reader sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graph.types import ArtifactStatus, ConversationResult, ModelRole, Stage, Usage
+
+
+@dataclass(frozen=True)
+class TurnStarted:
+    thread_id: str
+    request_id: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of the analyst's reply, as it is written."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CallStarted:
+    """The analyst called a tool. `arguments` are the call's, whole."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StageReached:
+    """A delegation entered a stage or changed its status there. `detail`: the rejection's reason or the error."""
+
+    call_id: str
+    artifact_id: str
+    iteration: int
+    stage: Stage
+    status: ArtifactStatus
+    detail: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ChunkRead:
+    """The sub-model has read `done` of `total` chunks of a long output."""
+
+    call_id: str
+    artifact_id: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class CallAnswered:
+    call_id: str
+    name: str
+    ok: bool
+    content: str
+
+
+@dataclass(frozen=True)
+class ModelCalled:
+    role: ModelRole
+    model: str
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    result: ConversationResult
+
+
+Event = TurnStarted | Token | CallStarted | StageReached | ChunkRead | CallAnswered | ModelCalled | TurnEnded
