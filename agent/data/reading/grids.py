@@ -39,6 +39,7 @@ class Grid:
         if self.file.kind == "workbook":
             yield from sheet_rows(self.file)
             return
+        self.encoding.strays.mended = self.encoding.strays.lost = 0
         with _readable(self.file), open_bytes(self.file) as raw:
             yield from self.dialect.rows(self.encoding.open(raw))
 
