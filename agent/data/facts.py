@@ -20,7 +20,7 @@ MEASURED = ("BIGINT", "INTEGER", "DOUBLE", "FLOAT", "DECIMAL", "DATE", "TIMESTAM
 
 
 @dataclass(frozen=True)
-class ColumnFacts:
+class Column:
     """`nulls` is a share, None where it is not known. `values` are frequent ones, all of them when `is_all`;
     `least` and `most` are of numbers and dates."""
 
@@ -39,7 +39,7 @@ class TableFacts:
     """`notes` say what was guessed and what is odd; `aside` are parts that could not be read, with their reasons."""
 
     rows: int
-    columns: tuple[ColumnFacts, ...]
+    columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
     aside: tuple[tuple[str, str], ...] = ()
 
@@ -48,7 +48,7 @@ class TableFacts:
 
 
 def facts_from_json(saved: Mapping[str, Any]) -> TableFacts:
-    columns = tuple(ColumnFacts(**{**one, "values": tuple(one["values"])}) for one in saved["columns"])
+    columns = tuple(Column(**{**one, "values": tuple(one["values"])}) for one in saved["columns"])
     aside = tuple((name, reason) for name, reason in saved["aside"])
     return TableFacts(saved["rows"], columns, tuple(saved["notes"]), aside)
 
@@ -61,7 +61,7 @@ def look_at(
     aside: Sequence[tuple[str, str]] = (),
 ) -> TableFacts:
     """`source` is a relation as it stands after FROM. All rows are counted; values come from an even sample."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
     asked = ["count(*)"]
     for name, type_, *_ in described:
         column = quoted(name)
@@ -76,7 +76,7 @@ def look_at(
         count, least, most = found[1 + 3 * place : 4 + 3 * place]
         shown, is_all = values[name]
         nulls = 1 - count / rows if rows else None
-        columns.append(ColumnFacts(name, type_, nulls, shown, is_all, _clip(least), _clip(most), hints.get(name, "")))
+        columns.append(Column(name, type_, nulls, shown, is_all, _clip(least), _clip(most), hints.get(name, "")))
     return TableFacts(rows, tuple(columns), tuple(notes), tuple(aside))
 
 

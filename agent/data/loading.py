@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from agent.data.facts import ColumnFacts, TableFacts, facts_from_json
+from agent.data.facts import Column, TableFacts, facts_from_json
 from agent.data.making import Made, described_lines, make, make_raw, select_alone, select_of
 from agent.data.plan import Plan, first_look, plan_tables
 from agent.data.reading.alike import Group
@@ -43,6 +43,7 @@ KEPT_SECONDS = 14 * 24 * 3600
 FIRST_WAIT = 3.0
 """Seconds that opening waits for tables, so that most folders are loaded before anything is asked."""
 MEMORY = "25%"
+RAW_NAME = re.compile(rf'\b{RAW}"?\s*\.\s*"?(\w+)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class LoadedTable:
     """`facts` are None until the table is loaded; then `columns` are a guess from the first rows."""
 
     group: Group
-    columns: tuple[ColumnFacts, ...]
+    columns: tuple[Column, ...]
     facts: TableFacts | None = None
     failed: str | None = None
 
@@ -125,6 +126,10 @@ class Loading:
             parts = [Aside(*part) for one in self._tables.values() if one.facts for part in one.facts.aside]
         return (*self.plan.aside, *failed, *parts)
 
+    def files(self) -> dict[str, Path]:
+        """Where each file is, by name."""
+        return {file.name: file.path for file in self.plan.files}
+
     @property
     def is_done(self) -> bool:
         with self._changed:
@@ -138,8 +143,8 @@ class Loading:
     def readable(self) -> tuple[Path, ...]:
         """All files that SQL may read, whether they are there yet or not."""
         own = [part.file.path for one in self.plan.groups if one.kind == "parquet" for part in one.parts]
-        made = [made.rows for made in self._made.values()]
-        return (*own, *made, *(_raw_path(one) for one in made))
+        made = [path for one in self._made.values() for path in (one.rows, _raw_path(one))]
+        return (*own, *made)
 
     @property
     def catalogs(self) -> Path:
@@ -150,7 +155,7 @@ class Loading:
         """A database of views in which all tables that `sql` may mean are loaded. Raises InvalidRequest."""
         words = {word.lower() for word in re.findall(r"\w+", sql)}
         named = [one.name for one in self.plan.groups if words & {one.name, *one.alone}]
-        raw = set(named) if RAW in words else set()
+        raw = {name.lower() for name in RAW_NAME.findall(sql)} & set(named)
         if raw or any(self._tables[name].facts is None for name in named):
             self._await(named, raw)
         for name in named:
@@ -381,5 +386,3 @@ def open_loading(
     loading = Loading(folder, plan, on_progress)
     loading.start(wait)
     return loading
-
-

@@ -117,8 +117,7 @@ def _json(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:
 
 
 def _parquets(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:
-    found = look_at(connection, f"({parquet_select(one)})", {})
-    return found
+    return look_at(connection, f"({parquet_select(one)})", {})
 
 
 MAKERS = {"grid": _grids, "json": _json, "parquet": _parquets}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.data.facts import ColumnFacts
+from agent.data.facts import Column
 from agent.data.reading.alike import Group, ParquetRows, Part, group
 from agent.data.reading.columns import guess_types
 from agent.data.reading.found import Aside, DataFile, DataUnreadable, find_files
@@ -45,34 +45,34 @@ def plan_tables(paths: Sequence[Path], connection: DuckDBPyConnection) -> Plan:
 
 def survey(file: DataFile, connection: DuckDBPyConnection) -> Iterator[Part]:
     """What is in one file, from its beginning; raises DataUnreadable."""
-    yield from SURVEYS[file.kind](file, connection)
+    match file.kind:
+        case "delimited":
+            yield survey_delimited(file)
+        case "workbook":
+            yield from survey_sheets(file)
+        case "json":
+            yield from survey_json(file)
+        case _:
+            yield _survey_parquet(file, connection)
 
 
-def _parquet(file: DataFile, connection: DuckDBPyConnection) -> Sequence[Part]:
+def _survey_parquet(file: DataFile, connection: DuckDBPyConnection) -> ParquetRows:
     import duckdb
 
     if file.packed:
         raise DataUnreadable(f"{file.name} is a packed Parquet file: unpack it, Parquet is compressed by itself")
     try:
-        rows = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(str(file.path))})").fetchall()
+        rows = connection.execute(f"DESCRIBE FROM read_parquet({literal(str(file.path))})").fetchall()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise DataUnreadable(f"{file.name} can't be read as Parquet ({reason}): repair it or leave it out") from error
-    return [ParquetRows(file, tuple(name for name, *_ in rows))]
+    return ParquetRows(file, tuple(name for name, *_ in rows))
 
 
-SURVEYS = {
-    "delimited": lambda file, _: [survey_delimited(file)],
-    "workbook": lambda file, _: survey_sheets(file),
-    "json": lambda file, _: survey_json(file),
-    "parquet": _parquet,
-}
-
-
-def first_look(one: Group) -> tuple[ColumnFacts, ...]:
+def first_look(one: Group) -> tuple[Column, ...]:
     """The columns as they will probably be, before the table is loaded."""
     first = one.parts[0]
     if isinstance(first, Grid):
         types = guess_types(first.names, first.head)
-        return tuple(ColumnFacts(name, type_) for name, type_ in zip(first.names, types, strict=True))
-    return tuple(ColumnFacts(name, "VARCHAR") for name in first.names)
+        return tuple(Column(name, type_) for name, type_ in zip(first.names, types, strict=True))
+    return tuple(Column(name, "VARCHAR") for name in first.names)

@@ -8,8 +8,11 @@ from typing import Literal
 Kind = Literal["empty", "number", "date", "text"]
 
 NOTHING = frozenset(
-    "#n/a|#na|n/a|n.a.|n.a|na|nan|null|none|nil|-|--|---|–|—|.|..|...|…|?|#div/0!|#value!|#ref!|#null!|#num!|#name?|"
-    "\\n|(null)|<na>|missing|not available|nd|n.d.|k.a.|*".split("|")
+    re.split(
+        "[|]",
+        "#n/a|#na|n/a|n.a.|n.a|na|nan|null|none|nil|-|--|---|–|—|.|..|...|…|?|#div/0!|#value!|#ref!|#null!|#num!|"
+        "#name?|\\n|(null)|<na>|missing|not available|nd|n.d.|k.a.|*",
+    )
 )
 """What people write for nothing, in lower case. It is nothing only where the rest of the column agrees on a type."""
 
@@ -25,13 +28,17 @@ DATE = re.compile(
 )
 YEAR = re.compile(r"(1[789]|20|21)\d\d")
 UNITS = frozenset(
-    "kg|g|mg|t|lb|lbs|oz|m|km|cm|mm|nm|um|µm|mi|ft|in|yd|s|sec|secs|seconds|ms|us|µs|ns|min|mins|minutes|h|hr|hrs|hours|"
-    "d|days|weeks|months|years|yr|yrs|%|percent|pct|usd|eur|gbp|chf|jpy|$|€|£|us$|°c|°f|c|f|k|degc|degf|deg|degrees|°|"
-    "pa|hpa|kpa|mbar|bar|psi|mph|kph|km/h|kmh|m/s|knots|kn|l|ml|dl|gal|m2|m²|m3|m³|km2|km²|ha|w|kw|mw|gw|wh|kwh|mwh|"
-    "gwh|v|a|ma|hz|khz|mhz|ghz|b|kb|mb|gb|tb|bytes|ppm|ppb|mol|mmol/l|mg/dl|mg/l|µg/m3|µg/m³|ug/m3|n|count|number|no.|"
-    "thousands|millions|billions|000s|'000|'000s|mn|bn|persons|people|units|pcs|pieces|ratio|index|score|bpm|kcal|j|kj|"
-    "db|lux|rpm|x|int|integer|float|double|string|text|str|date|datetime|timestamp|bool|boolean|varchar|bigint|"
-    "yyyy-mm-dd|dd/mm/yyyy|mm/dd/yyyy|hh:mm|name|code|id".split("|")
+    re.split(
+        "[|]",
+        "kg|g|mg|t|lb|lbs|oz|m|km|cm|mm|nm|um|µm|mi|ft|in|yd|s|sec|secs|seconds|ms|us|µs|ns|min|mins|minutes|h|"
+        "hr|hrs|hours|d|days|weeks|months|years|yr|yrs|%|percent|pct|usd|eur|gbp|chf|jpy|$|€|£|us$|°c|°f|c|f|k|"
+        "degc|degf|deg|degrees|°|pa|hpa|kpa|mbar|bar|psi|mph|kph|km/h|kmh|m/s|knots|kn|l|ml|dl|gal|m2|m²|m3|m³|"
+        "km2|km²|ha|w|kw|mw|gw|wh|kwh|mwh|gwh|v|a|ma|hz|khz|mhz|ghz|b|kb|mb|gb|tb|bytes|ppm|ppb|mol|mmol/l|mg/dl|"
+        "mg/l|µg/m3|µg/m³|ug/m3|n|count|number|no.|thousands|millions|billions|000s|'000|'000s|mn|bn|persons|"
+        "people|units|pcs|pieces|ratio|index|score|bpm|kcal|j|kj|db|lux|rpm|x|int|integer|float|double|string|"
+        "text|str|date|datetime|timestamp|bool|boolean|varchar|bigint|yyyy-mm-dd|dd/mm/yyyy|mm/dd/yyyy|hh:mm|"
+        "name|code|id",
+    )
 )
 BRACKETED = re.compile(r"[(\[][^()\[\]]{1,24}[)\]]")
 

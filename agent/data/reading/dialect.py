@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 DELIMITERS = (",", ";", "\t", "|", "\x1f", "\x01")
+TABBED = (".tsv", ".tab")
 LONGEST_RECORD = 400
 """Lines that a quoted cell may span. A quote that is opened and never closed would swallow the rest of the file."""
 
@@ -49,17 +50,17 @@ def find_dialect(head: str, suffix: str = "") -> Dialect:
     if first.startswith("sep=") and len(first) == 5:
         return Dialect(first[4], declared=True)
     escaped = '\\"' in head and '""' not in head.replace(',"",', "")
-    found = [(delimiter, quoted) for delimiter in DELIMITERS if delimiter in head for quoted in (True, False)]
-    best = max(found, key=lambda one: _score(head, *one, escaped, suffix), default=(",", True))
-    if _score(head, *best, escaped, suffix) <= 0:
-        return Dialect("\t" if suffix in (".tsv", ".tab") else ",", escaped=escaped)
-    return Dialect(*best, escaped=escaped and best[1])
+    usual = Dialect("\t" if suffix in TABBED else ",", escaped=escaped)
+    found = [Dialect(delimiter, True, escaped) for delimiter in DELIMITERS if delimiter in head]
+    found += [Dialect(delimiter, False) for delimiter in DELIMITERS if delimiter in head]
+    best = max(found, key=lambda one: _score(head, one, suffix), default=usual)
+    return best if _score(head, best, suffix) > 0 else usual
 
 
-def _score(head: str, delimiter: str, quoted: bool, escaped: bool, suffix: str) -> float:
-    """The share of rows of the most usual width, wider before narrower, quotes before none when all else is the same."""
+def _score(head: str, dialect: Dialect, suffix: str) -> float:
+    """The share of rows of the most usual width; else the same, wider before narrower, with quotes before without."""
     try:
-        rows = list(Dialect(delimiter, quoted, escaped and quoted).rows(io.StringIO(head, newline="")))
+        rows = list(dialect.rows(io.StringIO(head, newline="")))
     except csv.Error:
         return 0.0
     if len(rows) > 2 and not head.endswith("\n"):
@@ -72,10 +73,9 @@ def _score(head: str, delimiter: str, quoted: bool, escaped: bool, suffix: str) 
     if width < 2:
         return 0.0
     score = count / len(rows) + 0.1 * (1 - 1 / width)
-    score -= 0.3 * _split_quotes(rows) if not quoted else -0.02
-    if delimiter == "\t" and suffix in (".tsv", ".tab") or delimiter == "," and suffix == ".csv":
-        score += 0.02
-    return score
+    score -= 0.3 * _split_quotes(rows) if not dialect.quoted else -0.02
+    expected = {"\t": TABBED, ",": (".csv",)}.get(dialect.delimiter, ())
+    return score + 0.02 * (suffix in expected)
 
 
 def _split_quotes(rows: list[list[str]]) -> float:

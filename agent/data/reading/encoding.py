@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -55,23 +57,35 @@ class Encoding:
             notes.append(f"{self.strays.lost:,} bytes that can't be decoded replaced by \ufffd")
         return tuple(notes)
 
-    def open(self, raw: BinaryIO) -> io.TextIOWrapper:
-        """The text with its own line ends; strays are counted as they are met."""
-        name = f"strays-{id(self.strays)}"
-        codecs.register_error(name, self._mend)
-        return io.TextIOWrapper(raw, encoding=self.name, errors=name, newline="")
+    @contextmanager
+    def open(self, raw: BinaryIO) -> Iterator[io.TextIOWrapper]:
+        """The text with its own line ends; strays are counted as they are met, one text at a time in a thread."""
+        _reading.encoding = self
+        text = io.TextIOWrapper(raw, encoding=self.name, errors=MENDED, newline="")
+        try:
+            yield text
+        finally:
+            text.detach()
 
-    def _mend(self, error: UnicodeError) -> tuple[str, int]:
-        assert isinstance(error, UnicodeDecodeError)
-        bad = error.object[error.start : error.end]
-        if self.is_utf8:
-            text = bad.decode("cp1252", errors="replace")
-        else:
-            text = "\ufffd"
-        unknown = text.count("\ufffd")
-        self.strays.lost += unknown
-        self.strays.mended += len(text) - unknown
-        return text, error.end
+
+_reading = threading.local()
+MENDED = "mended"
+
+
+def _mend(error: UnicodeError) -> tuple[str, int]:
+    """Within UTF-8, what Windows-1252 makes of the bytes: they are mostly from there."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    encoding: Encoding = _reading.encoding
+    bad = error.object[error.start : error.end]
+    text = bad.decode("cp1252", errors="replace") if encoding.is_utf8 else "\ufffd"
+    unknown = text.count("\ufffd")
+    encoding.strays.lost += unknown
+    encoding.strays.mended += len(text) - unknown
+    return text, error.end
+
+
+codecs.register_error(MENDED, _mend)
 
 
 def find_encoding(head: bytes) -> Encoding:
@@ -152,7 +166,3 @@ def _oddness(head: bytes, name: str) -> int:
         elif letter not in "’‘'\xad\u2013\u2014\xa0·…":
             odd += before.isalpha() and after.isalpha()
     return odd
-
-
-def decoded_lines(raw: BinaryIO, encoding: Encoding) -> Iterator[str]:
-    yield from encoding.open(raw)

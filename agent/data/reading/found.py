@@ -98,7 +98,7 @@ class Found:
 
 
 def find_files(paths: Sequence[Path]) -> Found:
-    """Every data file under `paths`, sorted; raises DataUnreadable for a path that is not there or is no data at all."""
+    """Every data file under `paths`, sorted; raises DataUnreadable for a path that is not there or has no data."""
     files: dict[tuple[Path, str], DataFile] = {}
     aside: dict[str, Aside] = {}
     for given in paths:

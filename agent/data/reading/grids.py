@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import PurePosixPath
@@ -31,8 +31,8 @@ class Grid:
     names: tuple[str, ...]
     head: tuple[tuple[str, ...], ...]
     """The table's first rows, for a look at what is in it before it is loaded."""
-    encoding: Encoding = Encoding("utf-8")
-    dialect: Dialect = Dialect()
+    encoding: Encoding = field(default_factory=lambda: Encoding("utf-8"))
+    dialect: Dialect = field(default_factory=Dialect)
 
     def rows(self) -> Iterator[list[str]]:
         """All rows, blank ones included; raises DataUnreadable."""
@@ -40,8 +40,8 @@ class Grid:
             yield from sheet_rows(self.file)
             return
         self.encoding.strays.mended = self.encoding.strays.lost = 0
-        with _readable(self.file), open_bytes(self.file) as raw:
-            yield from self.dialect.rows(self.encoding.open(raw))
+        with _readable(self.file), open_bytes(self.file) as raw, self.encoding.open(raw) as text:
+            yield from self.dialect.rows(text)
 
     def without_quotes(self) -> Grid:
         """For a file with a quote that is never closed."""
@@ -67,8 +67,8 @@ def survey_delimited(file: DataFile) -> Grid:
     encoding = find_encoding(head)
     if len(head) == PROBE:
         head = head[: head.rfind(b"\n", PROBE // 2) + 1 or PROBE]
-    with _readable(file):
-        text = Encoding(encoding.name).open(io.BytesIO(head)).read()
+    with _readable(file), Encoding(encoding.name).open(io.BytesIO(head)) as decoded:
+        text = decoded.read()
     dialect = find_dialect(text[:DIALECT_CHARS], PurePosixPath(file.member or file.path.name.lower()).suffixes[0])
     try:
         rows = list(islice(dialect.rows(io.StringIO(text, newline="")), HEAD_ROWS + 1))
@@ -97,9 +97,7 @@ def survey_sheets(file: DataFile) -> list[Grid]:
     if not used:
         raise DataUnreadable(f"{file.name} is a workbook without cells: fill it or leave it out")
     many = len(used) > 1
-    return [
-        _grid(replace(file, sheet=name), rows, part=name if many else "") for name, rows in used.items()
-    ]
+    return [_grid(replace(file, sheet=name), rows, part=name if many else "") for name, rows in used.items()]
 
 
 def _grid(file: DataFile, rows: list[list[str]], part: str = "") -> Grid:

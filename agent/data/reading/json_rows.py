@@ -44,7 +44,8 @@ def survey_json(file: DataFile) -> list[JsonRows]:
     with open_bytes(file) as raw:
         head = raw.read(PROBE)
     encoding = find_encoding(head)
-    text = Encoding(encoding.name).open(io.BytesIO(head)).read().lstrip("\ufeff \t\r\n")
+    with Encoding(encoding.name).open(io.BytesIO(head)) as decoded:
+        text = decoded.read().lstrip("\ufeff \t\r\n")
     if not text:
         raise DataUnreadable(f"{file.name} is empty: fill it or leave it out")
     if text[0] == "[":
@@ -116,7 +117,8 @@ def _loaded(file: DataFile, encoding: Encoding) -> Any:
     if len(data) > LARGEST_OBJECT:
         raise DataUnreadable(f"{file.name} is one object of over {LARGEST_OBJECT >> 20} MB: save its rows line by line")
     try:
-        return json.loads(encoding.open(io.BytesIO(data)).read(), parse_constant=_nothing)
+        with encoding.open(io.BytesIO(data)) as text:
+            return json.loads(text.read(), parse_constant=_nothing)
     except (ValueError, RecursionError) as error:
         raise DataUnreadable(f"{file.name} is no JSON ({error}): repair the file or leave it out") from error
 
@@ -162,7 +164,9 @@ def _beside(value: Any, place: tuple[str, ...]) -> Iterator[str]:
         yield f"the rows of {'.'.join(place)}" + (f"; beside it: {', '.join(others[:5])}" if others else "")
 
 
-def stage_json(connection: DuckDBPyConnection, found: JsonRows, table: str, scratch: Path) -> tuple[int, tuple[str, ...]]:
+def stage_json(
+    connection: DuckDBPyConnection, found: JsonRows, table: str, scratch: Path
+) -> tuple[int, tuple[str, ...]]:
     """Make `table` of the rows, and say how many, and what was odd. Raises DataUnreadable."""
     import duckdb
 
@@ -179,7 +183,8 @@ def stage_json(connection: DuckDBPyConnection, found: JsonRows, table: str, scra
         if path == found.file.path:
             return stage_json(connection, _rewritten(found), table, scratch)
         reason = str(error).splitlines()[0]
-        raise DataUnreadable(f"{found.file.name} can't be read as JSON ({reason}): repair it or leave it out") from error
+        said = f"{found.file.name} can't be read as JSON ({reason}): repair it or leave it out"
+        raise DataUnreadable(said) from error
     finally:
         if path != found.file.path:
             path.unlink(missing_ok=True)
@@ -218,8 +223,8 @@ def _as_lines(found: JsonRows, scratch: Path) -> tuple[Path, int]:
 def _rows(found: JsonRows, encoding: Encoding) -> Iterator[Any]:
     """Each row; None for a line that is none."""
     if found.form == "lines":
-        with open_bytes(found.file) as raw:
-            for line in encoding.open(raw):
+        with open_bytes(found.file) as raw, encoding.open(raw) as text:
+            for line in text:
                 if line.strip("\ufeff \t\r\n"):
                     yield _parsed(line.lstrip("\ufeff"))
         return

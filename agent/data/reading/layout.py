@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from agent.data.reading.cells import Kind, is_unit, is_year, kind
@@ -20,9 +21,9 @@ TOTAL = re.compile(
     re.IGNORECASE,
 )
 NOTE = re.compile(
-    r"(\*|†|‡|§|¹|²|\(?\d\)|\[\d|note|source|quelle|fuente|footnote|remark|disclaimer|copyright|©|data as of|last updated|"
-    r"updated|exported|generated|report (date|generated|run)|run date|printed|page \d|end of|includes |excludes |"
-    r"\(\d+ rows|\d+ rows|--|==|#|record count|rows:|total rows|total records|confidential|http)",
+    r"(\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|(notes?|sources?|quellen?|fuente|footnotes?|"
+    r"remarks?|disclaimer|copyright|data as of|last updated|updated|exported|generated|report (date|generated|run)|"
+    r"run date|printed|end of|includes|excludes|record count|total (rows|records)|confidential)\b",
     re.IGNORECASE,
 )
 
@@ -166,7 +167,7 @@ def _counts_up(row: Row, profile: Profile) -> bool:
     if len(cells) < 2 or not all(cell.isdigit() for cell in cells):
         return False
     numbers = [int(cell) for cell in cells]
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(numbers)}
     years = all(map(is_year, cells)) and len(set(cells)) == len(cells)
     return years or (len(cells) > 2 and len(steps) == 1 and steps <= {1, -1})
 
@@ -189,7 +190,7 @@ def _after_words(rows: Sequence[Row], places: Sequence[int], profile: Profile) -
 
 
 def _recurs(row: Row, below: Sequence[Row]) -> bool:
-    """Whether words of `row` come again in their columns: then it is no header. A header that is repeated whole is one."""
+    """Whether words of `row` come again in their columns: then it is no header, unless it is repeated whole."""
     others = [other for other in below if [cell.strip() for cell in other] != [cell.strip() for cell in row]]
     return any(
         cell.strip() and any(column < len(other) and other[column].strip() == cell.strip() for other in others)
@@ -224,7 +225,7 @@ def _is_units(row: Row, profile: Profile) -> bool:
 
 
 def _is_upper(upper: Row, lower: Row) -> bool:
-    """A row of headings over groups of columns: at least two, with gaps over what the lower row names, or the reverse."""
+    """A row of headings over groups of columns: at least two, with gaps over what the lower row names, or under it."""
     cells = [cell.strip() for cell in upper]
     count = sum(map(bool, cells))
     if count < 2 or any(len(cell) > 200 for cell in cells):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.data.reading.engine import first_row
 from agent.data.reading.grids import Grid
@@ -109,25 +109,18 @@ def _stage_fast(connection: DuckDBPyConnection, grid: Grid, table: str) -> bool:
 
 def _lines(grid: Grid, rows: int) -> int:
     """How many lines of the file the first `rows` rows take."""
-    with grid.file.path.open("rb") as raw:
-        reading = _Counted(grid.encoding.open(raw))
-        return reading.after(grid, rows)
+    count = 0
 
-
-class _Counted:
-    def __init__(self, lines: Any) -> None:
-        self._lines = lines
-        self._count = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self._count += 1
+    def counted(lines: Iterable[str]) -> Iterator[str]:
+        nonlocal count
+        for line in lines:
+            count += 1
             yield line
 
-    def after(self, grid: Grid, rows: int) -> int:
-        for _ in islice(grid.dialect.rows(self), rows):
+    with grid.file.path.open("rb") as raw, grid.encoding.open(raw) as text:
+        for _ in islice(grid.dialect.rows(counted(text)), rows):
             pass
-        return self._count
+    return count
 
 
 def widths(connection: DuckDBPyConnection, table: str) -> list[int]:

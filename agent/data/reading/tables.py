@@ -89,6 +89,7 @@ def _letters(grid: Grid) -> Iterator[str]:
 def _widened(connection: DuckDBPyConnection, grid: Grid, used: Sequence[int]) -> tuple[Grid, list[str], list[str]]:
     """What to do with rows that have more cells than the header: a few are left out, many make columns of their own."""
     width = len(grid.names)
+    note: list[str] = []
     beyond = [place for place in range(width, len(used)) if used[place]]
     if not beyond:
         return grid, [], []
@@ -98,11 +99,12 @@ def _widened(connection: DuckDBPyConnection, grid: Grid, used: Sequence[int]) ->
     ).fetchall()
     if found and len(found) <= max(1, FEW * count_rows(connection, STAGED)):
         shown = ", ".join(str(row) for (row,) in found[:5]) + (", …" if len(found) > 5 else "")
-        note = f"{counted(len(found), 'row')} with more cells than the header left out (row {shown})"
-        return grid, [note], [f"NOT coalesce({too_long}, false)"]
+        note = [f"{counted(len(found), 'row')} with more cells than the header left out (row {shown})"]
+        return grid, note, [f"NOT coalesce({too_long}, false)"]
     headings = (*grid.layout.names, *[""] * (len(used) - width))
     layout = replace(grid.layout, names=headings)
-    note = [f"{counted(len(found), 'row')} with more cells than the header: see column_{width + 1}"] if found else []
+    if found:
+        note = [f"{counted(len(found), 'row')} with more cells than the header: see column_{width + 1}"]
     return replace(grid, layout=layout, names=column_names(headings)), note, []
 
 
@@ -145,7 +147,8 @@ def _again(connection: DuckDBPyConnection, grid: Grid) -> Iterator[str]:
 def _left_out(grid: Grid, footer: dict[int, str], kept: Sequence[int]) -> Iterator[str]:
     if footer:
         first = " ".join(next(iter(footer.values())).split())
-        yield f"{counted(len(footer), 'row')} below the table left out ('{first[:40]}'{', …' if len(footer) > 1 else ''})"
+        more = ", …" if len(footer) > 1 else ""
+        yield f"{counted(len(footer), 'row')} below the table left out ('{first[:40]}'{more})"
     dropped = len(grid.names) - len(kept)
     if dropped:
         yield f"{counted(dropped, 'empty column')} without a name left out"

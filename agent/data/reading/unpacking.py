@@ -60,6 +60,10 @@ def _opened(file: DataFile, stack: ExitStack) -> BinaryIO:
     elif file.packed == "zst":
         opened = stack.enter_context(file.path.open("rb"))
         inner = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(opened, read_across_frames=True))
+    elif file.packed == "gz":
+        inner = cast(IO[bytes], stack.enter_context(gzip.open(file.path)))
+    elif file.packed == "bz2":
+        inner = cast(IO[bytes], stack.enter_context(bz2.open(file.path)))
     else:
-        inner = stack.enter_context({"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[file.packed](file.path, "rb"))
+        inner = cast(IO[bytes], stack.enter_context(lzma.open(file.path)))
     return cast(BinaryIO, io.BufferedReader(_Bounded(inner, LARGEST_UNPACKED), 1 << 16))

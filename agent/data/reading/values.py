@@ -72,7 +72,7 @@ SPACED = Separators(
     rf"[0-9]{{1,3}}([{SPACES}][0-9]{{3}})+([.,][0-9]+)?|[0-9]+([.,][0-9]+)?", SPACES, ",", "thousands parted by spaces"
 )
 SWISS = Separators(r"[0-9]{1,3}(['’][0-9]{3})+(\.[0-9]*)?|[0-9]+(\.[0-9]*)?", "'’", ".", "thousands separators")
-SURELY_EUROPEAN = re.compile(r"[^0-9]*([0-9]{1,3}(\.[0-9]{3})+,[0-9]+|0*,[0-9]+|0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))[^0-9]*")
+SURELY_EUROPEAN = re.compile(r"[^0-9]*([0-9]{1,3}(\.[0-9]{3})+,[0-9]+|0*,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))[^0-9]*")
 DOTTED_THOUSANDS = re.compile(r"[^0-9]*[1-9][0-9]{0,2}(\.[0-9]{3})+[^0-9]*")
 
 
@@ -136,7 +136,7 @@ def _has_fraction(value: str, separators: Separators) -> bool:
 def _calendar(format_: str) -> Callable[[str], bool]:
     def fits(value: str) -> bool:
         try:
-            return 1000 <= datetime.strptime(value, format_).year <= 2300  # noqa: DTZ007 - only whether it is a date
+            return 1000 <= datetime.strptime(value, format_).year <= 2300
         except ValueError:
             return False
 
@@ -151,14 +151,19 @@ def moment(format_: str, pattern: str, type_: str = "DATE", told: str = "") -> W
 
 D, Y, YY, B = "[0-9]{1,2}", "[0-9]{4}", "[0-9]{2}", "[A-Za-z]{3}"
 LONG = "[A-Za-z]{3,9}"
-CLOCKS = ((" %H:%M:%S", f" {D}:{YY}:{YY}"), (" %H:%M", f" {D}:{YY}"), (" %I:%M %p", f" {D}:{YY} [AaPp][Mm]"))
-CLOCKS += ((" %I:%M:%S %p", f" {D}:{YY}:{YY} [AaPp][Mm]"),)
+CLOCKS = (
+    (" %H:%M:%S", f" {D}:{YY}:{YY}"),
+    (" %H:%M", f" {D}:{YY}"),
+    (" %I:%M %p", f" {D}:{YY} [AaPp][Mm]"),
+    (" %I:%M:%S %p", f" {D}:{YY}:{YY} [AaPp][Mm]"),
+)
 
 ISO_STAMP = rf"{Y}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?"
 ZONED = Way(
     "TIMESTAMP WITH TIME ZONE",
     ISO_STAMP + " ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)",
-    "TRY_CAST(regexp_replace(regexp_replace({v}, '([+-][0-9]{2})([0-9]{2})$', '\\1:\\2'), ' ?Z$', '+00') AS TIMESTAMPTZ)",
+    "TRY_CAST(regexp_replace(regexp_replace({v}, '([+-][0-9]{2})([0-9]{2})$', '\\1:\\2'), ' ?Z$', '+00')"
+    " AS TIMESTAMPTZ)",
     "times with a zone, shown in UTC",
     "a time",
 )
@@ -209,7 +214,7 @@ class Chosen:
     hint: str = ""
 
 
-def choose(values: Iterable[str], writing: Writing = Writing()) -> Chosen:  # noqa: B008 - frozen
+def choose(values: Iterable[str], writing: Writing = Writing()) -> Chosen:
     """The way that fits all `values` but those that stand for nothing."""
     seen = [value.strip() for value in values if value.strip()]
     said = [value for value in seen if value.lower() not in NOTHING]
