@@ -21,7 +21,7 @@ TOTAL = re.compile(
     re.IGNORECASE,
 )
 NOTE = re.compile(
-    r"(\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|(notes?|sources?|quellen?|fuente|footnotes?|"
+    r"(\(c\)|\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|(notes?|sources?|quellen?|fuente|footnotes?|"
     r"remarks?|disclaimer|copyright|data as of|last updated|updated|exported|generated|report (date|generated|run)|"
     r"run date|printed|end of|includes|excludes|record count|total (rows|records)|confidential)\b",
     re.IGNORECASE,
@@ -62,10 +62,11 @@ def counted(number: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Profile:
-    """What the body's columns hold, and how many cells of a row are usually filled."""
+    """What the body's columns hold, how many cells of a row are usually filled, and whether the first always is."""
 
     kinds: tuple[Kind, ...]
     filled: float
+    is_led: bool
 
     def agreement(self, row: Row) -> tuple[int, int]:
         """How many cells of `row` are as the typed columns are, and how many are words where values should be."""
@@ -134,7 +135,8 @@ def _profile(body: Sequence[Row], width: int) -> Profile:
         del counts["empty"]
         common: list[tuple[Kind, int]] = counts.most_common(1)
         kinds.append(common[0][0] if common and common[0][1] >= 0.7 * counts.total() else "text" if counts else "empty")
-    return Profile(tuple(kinds), median(filled(row) for row in lower))
+    is_led = all(row and row[0].strip() for row in lower[:-1])
+    return Profile(tuple(kinds), median(filled(row) for row in lower), is_led)
 
 
 def _first_data(rows: Sequence[Row], places: Sequence[int], profile: Profile) -> int:
@@ -150,11 +152,20 @@ def _first_data(rows: Sequence[Row], places: Sequence[int], profile: Profile) ->
 def _is_data(rows: Sequence[Row], place: int, profile: Profile) -> bool:
     row = rows[place]
     good, bad = profile.agreement(row)
-    if good == 0 or good <= bad or filled(row) < max(1, 0.4 * profile.filled):
+    if bad == 0 and place > 0 and _is_full_header(rows[place - 1], profile):
+        return not _is_units(row, profile)
+    if good == 0 or good <= bad:
+        return False
+    if filled(row) < max(1, 0.4 * profile.filled):
         return False
     if _counts_up(row, profile) and not _like_the_next(rows, place, profile):
         return False
     return not (good < 0.34 * profile.typed and filled(row) < 0.6 * profile.filled)
+
+
+def _is_full_header(row: Row, profile: Profile) -> bool:
+    """Words over every column: whatever comes next, and be it mostly empty, is the first row."""
+    return filled(row) >= 0.8 * len(profile.kinds) and profile.agreement(row)[0] == 0 and profile.typed > 0
 
 
 def _counts_up(row: Row, profile: Profile) -> bool:
@@ -162,7 +173,7 @@ def _counts_up(row: Row, profile: Profile) -> bool:
     cells = [
         cell.strip()
         for cell, expected in zip(row, profile.kinds, strict=False)
-        if expected == "number" and cell.strip()
+        if expected == "number" and kind(cell) == "number"
     ]
     if len(cells) < 2 or not all(cell.isdigit() for cell in cells):
         return False
@@ -236,13 +247,16 @@ def _is_upper(upper: Row, lower: Row) -> bool:
     fills = any(one and not other for one, other in zip(high, low, strict=True))
     numbers = sum(kind(cell) == "number" and not is_year(cell) for cell in cells)
     repeats = len({cell for cell in low if cell}) < sum(map(bool, low))
-    same = sum(map(bool, low)) == count and len(set(filter(None, cells))) < count
-    return numbers == 0 and (gaps or fills or repeats or same) and not _is_field_list(cells, count, span)
+    same = count >= 0.9 * span
+    return numbers == 0 and (gaps or fills or repeats or same) and not _is_field_list(high, low)
 
 
-def _is_field_list(cells: Sequence[str], count: int, span: int) -> bool:
-    """`Report:, Sales, Date:, 2024` above a header names the report's own fields, no groups of columns."""
-    return any(cell.endswith(":") for cell in cells if cell) and count <= max(4, span // 2)
+def _is_field_list(high: Sequence[str], low: Sequence[str]) -> bool:
+    """`Client, Acme Ltd` above a header names the report's own fields, no groups of columns."""
+    count = sum(map(bool, high))
+    labelled = any(cell.endswith(":") for cell in high if cell) and count <= max(4, len(high) // 2)
+    at_left = all(high[:count]) and count < 0.7 * len(high)
+    return labelled or (at_left and all(low) and len(set(low)) == len(low))
 
 
 def _index_shift(rows: Sequence[Row], header: Sequence[int], first: int, width: int) -> bool:
@@ -284,14 +298,27 @@ def find_footer(rows: Sequence[Row]) -> tuple[int, ...]:
         return ()
     profile = _profile([rows[place] for place in places[:-1]], max(len(row) for row in rows))
     footer: list[int] = []
+    sure = 0
     for place in reversed(places[-TAIL_ROWS:]):
-        before_blank = place > 0 and not filled(rows[place - 1])
-        if not _is_footer(rows[place], profile, before_blank or bool(footer), _usual(rows, places, place)):
+        apart, usual = _is_apart(rows, place, profile), _usual(rows, places, place)
+        if not _is_footer(rows[place], profile, apart or bool(footer), usual):
             break
         footer.append(place)
+        sure = len(footer) if _is_footer(rows[place], profile, apart, usual) else sure
     if len(footer) > len(places) - 2:
         return ()
-    return tuple(reversed(_trimmed(rows, footer, profile)))
+    return tuple(reversed(footer[:sure]))
+
+
+def _is_apart(rows: Sequence[Row], place: int, profile: Profile) -> bool:
+    """Whether a blank line parts the row from the body, with nothing but notes between."""
+    for above in range(place - 1, -1, -1):
+        count = filled(rows[above])
+        if count == 0:
+            return True
+        if count > min(2, 0.5 * profile.filled):
+            return False
+    return False
 
 
 def _usual(rows: Sequence[Row], places: Sequence[int], place: int) -> float:
@@ -304,6 +331,8 @@ def _usual(rows: Sequence[Row], places: Sequence[int], place: int) -> float:
 def _is_footer(row: Row, profile: Profile, apart: bool, usual: float) -> bool:
     cells = [(column, cell.strip()) for column, cell in enumerate(row) if cell.strip()]
     column, text = cells[0]
+    if apart and column > 0 and profile.is_led and len(cells) > 1 and all(kind(cell) != "text" for _, cell in cells):
+        return True
     if kind(text) == "text" and TOTAL.fullmatch(text.rstrip(":").strip()):
         return True
     if len(cells) > 2 or profile.filled < 2 or len(cells) > 0.5 * profile.filled:
@@ -313,10 +342,3 @@ def _is_footer(row: Row, profile: Profile, apart: bool, usual: float) -> bool:
         return True
     noted = bool(NOTE.match(text))
     return (noted and kind(text) == "text") or (kind(text) == "text" and (apart or len(text) > max(40, 1.5 * usual)))
-
-
-def _trimmed(rows: Sequence[Row], footer: list[int], profile: Profile) -> list[int]:
-    """A row that only follows because others are notes stays data when it alone has no sign of a note."""
-    while footer and not _is_footer(rows[footer[-1]], profile, not filled(rows[footer[-1] - 1]), 10_000):
-        footer.pop()
-    return footer

@@ -8,8 +8,9 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import zstandard
@@ -17,6 +18,8 @@ import zstandard
 from agent.data.reading.found import LARGEST_UNPACKED, DataFile, DataUnreadable
 
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError, NotImplementedError)
+
+PACKERS: dict[str, Callable[[Path], IO[bytes]]] = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}
 
 
 class _Bounded(io.RawIOBase):
@@ -60,10 +63,6 @@ def _opened(file: DataFile, stack: ExitStack) -> BinaryIO:
     elif file.packed == "zst":
         opened = stack.enter_context(file.path.open("rb"))
         inner = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(opened, read_across_frames=True))
-    elif file.packed == "gz":
-        inner = cast(IO[bytes], stack.enter_context(gzip.open(file.path)))
-    elif file.packed == "bz2":
-        inner = cast(IO[bytes], stack.enter_context(bz2.open(file.path)))
     else:
-        inner = cast(IO[bytes], stack.enter_context(lzma.open(file.path)))
+        inner = stack.enter_context(PACKERS[file.packed](file.path))
     return cast(BinaryIO, io.BufferedReader(_Bounded(inner, LARGEST_UNPACKED), 1 << 16))
