@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.data.facts import TableFacts, look_at
+from agent.data.facts import WHICH_FILE, TableFacts, look_at
 from agent.data.reading.alike import Group, ParquetRows, label_of
 from agent.data.reading.columns import type_columns
 from agent.data.reading.engine import count_rows
@@ -72,9 +72,14 @@ def _grids(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts
     _need_some(aside, len(grids))
     typed = type_columns(connection, TEXTS, [label] if label else [])
     _copy(connection, typed.select, into.rows)
-    hints = {**{name: f"unit: {unit}" for name, unit in units.items()}, **typed.hints}
+    hints = {**({label: WHICH_FILE} if label else {}), **_with_units(units, typed.hints)}
     connection.execute(f"DROP TABLE {TEXTS}")
     return look_at(connection, _parquet(into.rows), hints, joined(notes), aside)
+
+
+def _with_units(units: Mapping[str, str], hints: Mapping[str, str]) -> dict[str, str]:
+    said = {name: f"in {unit}" for name, unit in units.items()}
+    return {name: "; ".join(filter(None, (said.get(name), hints.get(name)))) for name in {**said, **hints}}
 
 
 def _need_some(aside: Sequence[tuple[str, str]], parts: int) -> None:
@@ -113,7 +118,7 @@ def _json(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:
     _copy(connection, " UNION ALL BY NAME ".join(selects), into.rows)
     for number in range(len(parts)):
         connection.execute(f"DROP TABLE IF EXISTS {TEXTS}_{number}")
-    return look_at(connection, _parquet(into.rows), {}, joined(notes), aside)
+    return look_at(connection, _parquet(into.rows), {label: WHICH_FILE} if many else {}, joined(notes), aside)
 
 
 def _parquets(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:

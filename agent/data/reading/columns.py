@@ -104,7 +104,7 @@ def _typed(name: str, chosen: Chosen | None) -> str:
 
 
 def _hint(chosen: Chosen, nothing: int) -> str:
-    said = f"words for nothing ('-', 'N/A', …) read as NULL: {nothing:,}" if chosen.way and nothing else ""
+    said = f"{nothing:,} written '-', 'N/A' or the like" if chosen.way and nothing else ""
     return "; ".join(filter(None, (chosen.hint, said)))
 
 

@@ -21,8 +21,8 @@ TOTAL = re.compile(
     re.IGNORECASE,
 )
 NOTE = re.compile(
-    r"(\(c\)|\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|(notes?|sources?|quellen?|fuente|footnotes?|"
-    r"remarks?|disclaimer|copyright|data as of|last updated|updated|exported|generated|report (date|generated|run)|"
+    r"(\(c\)|\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|"
+    r"(notes?|sources?|quellen?|fuente|footnotes?|remarks?|disclaimer|copyright|data as of|last updated|updated|exported|generated|report (date|generated|run)|"
     r"run date|printed|end of|includes|excludes|record count|total (rows|records)|confidential)\b",
     re.IGNORECASE,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-LONGEST_COLUMN = 120
+LONGEST_COLUMN = 63
+"""As PostgreSQL has it. What a longer heading says in its middle is in the raw table."""
 RESERVED = re.compile(
     "all|analyse|analyze|and|anti|any|array|as|asc|asof|asymmetric|at|authorization|binary|both|by|case|cast|"
     "check|collate|collation|column|concurrently|constraint|create|cross|default|deferrable|desc|describe|"
@@ -45,8 +46,8 @@ def column_names(headings: Sequence[str]) -> tuple[str, ...]:
 def _clipped(name: str) -> str:
     if len(name) <= LONGEST_COLUMN:
         return name
-    half = LONGEST_COLUMN // 2
-    return f"{name[: half - 1].rstrip()}…{name[-half:].lstrip()}"
+    half = (LONGEST_COLUMN - 3) // 2
+    return f"{name[:half].rstrip()}...{name[-half:].lstrip()}"
 
 
 def quoted(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.data.reading.engine import count_rows, first_row
 from agent.data.reading.grids import Grid
 from agent.data.reading.layout import counted, filled, find_footer
-from agent.data.reading.names import column_names, quoted
+from agent.data.reading.names import LONGEST_COLUMN, column_names, quoted
 from agent.data.reading.staging import stage, trimmed, widths
 from agent.data.reading.values import literal
 
@@ -155,6 +155,9 @@ def _left_out(grid: Grid, footer: dict[int, str], kept: Sequence[int]) -> Iterat
     unnamed = sum(not grid.layout.names[place] for place in kept)
     if unnamed and grid.layout.header:
         yield f"{counted(unnamed, 'column')} without a name"
+    long = sum(len(" ".join(name.split())) > LONGEST_COLUMN for name in grid.layout.names)
+    if long:
+        yield f"{counted(long, 'long column name')} shortened"
     given = [name.lower() for name in (" ".join(name.split()) for name in grid.layout.names) if name]
     if len(set(given)) < len(given):
         yield f"{counted(len(given) - len(set(given)), 'repeated column name')} numbered"
