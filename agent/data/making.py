@@ -18,7 +18,7 @@ from agent.data.reading.grids import Grid
 from agent.data.reading.json_rows import JsonRows, stage_json
 from agent.data.reading.layout import counted
 from agent.data.reading.names import quoted
-from agent.data.reading.tables import label_name, take
+from agent.data.reading.tables import label_name, take, take_raw
 from agent.data.reading.values import literal
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _grids(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts
     aside, notes, units = [], [], {}
     for grid in grids:
         try:
-            taken = take(connection, grid, TEXTS, grid.file.name if many else None)
+            taken = take(connection, grid, TEXTS, grid.file.name if many else None, into.rows.parent)
         except DataUnreadable as error:
             aside.append((grid.file.name, str(error)))
         else:
@@ -165,13 +165,13 @@ def select_alone(one: Group, place: int, made: Made) -> str:
 
 def make_raw(connection: DuckDBPyConnection, one: Group, path: Path) -> int:
     """Every row of the group's grids as it stands, as text; how many. Raises DataUnreadable."""
-    connection.execute(f"DROP TABLE IF EXISTS {TEXTS}; DROP TABLE IF EXISTS {RAW}")
+    connection.execute(f"DROP TABLE IF EXISTS {RAW}")
     for part in one.parts:
         if isinstance(part, Grid):
-            take(connection, part, TEXTS, part.file.name, RAW)
+            take_raw(connection, part, RAW, path.parent)
     _copy(connection, f"SELECT * FROM {RAW}", path)  # noqa: S608 - our names
     rows = count_rows(connection, RAW)
-    connection.execute(f"DROP TABLE {TEXTS}; DROP TABLE {RAW}")
+    connection.execute(f"DROP TABLE {RAW}")
     return rows
 
 

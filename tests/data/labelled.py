@@ -433,7 +433,7 @@ def odd() -> list[Labelled]:
                 ["Id", "How much do you like the traditional cuisine of the country that you were born in?", "Age"],
                 *[[i, i % 5, 20 + i] for i in range(9)],
             ],
-            ["Id", "How much do you like the traditional cuisine of the country that you were born in?", "Age"],
+            ["Id", "How much do you like the tradi...country that you were born in?", "Age"],
             9,
         ),
         one(

@@ -22,8 +22,9 @@ TOTAL = re.compile(
 )
 NOTE = re.compile(
     r"(\(c\)|\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|"
-    r"(notes?|sources?|quellen?|fuente|footnotes?|remarks?|disclaimer|copyright|data as of|last updated|updated|exported|generated|report (date|generated|run)|"
-    r"run date|printed|end of|includes|excludes|record count|total (rows|records)|confidential)\b",
+    r"(notes?|sources?|quellen?|fuente|footnotes?|remarks?|disclaimer|copyright|data as of|last updated|updated|exported|"
+    r"generated|report (date|generated|run)|run date|printed|end of|includes|excludes|record count|"
+    r"total (rows|records)|confidential)\b",
     re.IGNORECASE,
 )
 
@@ -97,6 +98,9 @@ def find_layout(rows: Sequence[Row], whole: bool = False) -> Layout:
     first = _first_data(rows, places, profile)
     above = [place for place in places if place < first]
     header, units = _header(rows, above, profile)
+    if not header and (full := [place for place in above if _is_full_header(rows[place], profile)]):
+        header, units, first = (full[-1],), None, full[-1] + 1
+        above = [place for place in above if place < first]
     beside = _index_shift(rows, header, first, width)
     titles = tuple(place for place in above if place not in header and place != units)
     return Layout(

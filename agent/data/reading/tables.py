@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.data.reading.engine import count_rows, first_row
 from agent.data.reading.grids import Grid
 from agent.data.reading.layout import counted, filled, find_footer
 from agent.data.reading.names import LONGEST_COLUMN, column_names, quoted
-from agent.data.reading.staging import stage, trimmed, widths
+from agent.data.reading.staging import stage, widths
 from agent.data.reading.values import literal
 
 if TYPE_CHECKING:
@@ -31,14 +32,12 @@ class Taken:
     units: tuple[tuple[str, str], ...] = ()
 
 
-def take(connection: DuckDBPyConnection, grid: Grid, into: str, label: str | None, raw: str | None = None) -> Taken:
+def take(connection: DuckDBPyConnection, grid: Grid, into: str, label: str | None, scratch: Path) -> Taken:
     """Add the grid's rows to the table of texts `into`, with `label` (the file's name) and partitions as columns.
 
-    `raw` is a table that gets all rows as they stand. Raises DataUnreadable.
+    Raises DataUnreadable.
     """
-    stage(connection, grid, STAGED)
-    if raw is not None:
-        _keep_raw(connection, grid, raw)
+    stage(connection, grid, STAGED, scratch)
     used = widths(connection, STAGED)
     grid, long_note, long_where = _widened(connection, grid, used)
     footer = _footer(connection, grid)
@@ -46,13 +45,20 @@ def take(connection: DuckDBPyConnection, grid: Grid, into: str, label: str | Non
     wheres = [*_wheres(grid, footer, len(used)), *long_where]
     extra = [] if label is None else [f"{literal(label)} AS {quoted(label_name(grid.names))}"]
     extra += [f"{'NULL' if v is None else literal(v)} AS {quoted(k)}" for k, v in grid.file.partitions]
-    cells = [f"nullif({trimmed(f'c{place + 1}')}, '') AS {quoted(grid.names[place])}" for place in kept]
-    select = f"SELECT {', '.join([*extra, *cells])} FROM {STAGED} WHERE {' AND '.join(wheres)} ORDER BY row"  # noqa: S608
-    count = _insert(connection, into, select)
+    cells = [f"c{place + 1} AS {quoted(grid.names[place])}" for place in kept]
+    select = f"SELECT {', '.join([*extra, *cells])} FROM {STAGED} WHERE {' AND '.join(wheres)}"  # noqa: S608
+    count = add(connection, into, select)
     notes = [*_letters(grid), *grid.layout.notes, *_again(connection, grid), *_left_out(grid, footer, kept), *long_note]
     connection.execute(f"DROP TABLE {STAGED}")
     units = tuple((grid.names[place], unit.strip("()[]")) for place, unit in enumerate(grid.layout.units) if unit)
     return Taken(count, tuple(notes), units)
+
+
+def take_raw(connection: DuckDBPyConnection, grid: Grid, into: str, scratch: Path) -> None:
+    """Add every row of the grid as it stands. Raises DataUnreadable."""
+    stage(connection, grid, STAGED, scratch, as_they_stand=True)
+    add(connection, into, f"SELECT {literal(grid.file.name)} AS file, * FROM {STAGED}")  # noqa: S608 - our names
+    connection.execute(f"DROP TABLE {STAGED}")
 
 
 def label_name(names: Sequence[str]) -> str:
@@ -61,7 +67,7 @@ def label_name(names: Sequence[str]) -> str:
     return next(name for name in ("file", "source_file", "from_file") if name not in lowered)
 
 
-def _insert(connection: DuckDBPyConnection, into: str, select: str) -> int:
+def add(connection: DuckDBPyConnection, into: str, select: str) -> int:
     """Columns that only some of the alike files have are added as they come."""
     there = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
     if into not in there:
@@ -72,11 +78,6 @@ def _insert(connection: DuckDBPyConnection, into: str, select: str) -> int:
         if name.lower() not in have:
             connection.execute(f"ALTER TABLE {into} ADD COLUMN {quoted(name)} VARCHAR")
     return int(first_row(connection, f"INSERT INTO {into} BY NAME {select}")[0])
-
-
-def _keep_raw(connection: DuckDBPyConnection, grid: Grid, raw: str) -> None:
-    name = literal(grid.file.name)
-    _insert(connection, raw, f"SELECT {name} AS file, * FROM {STAGED} ORDER BY row")  # noqa: S608 - our names
 
 
 def _letters(grid: Grid) -> Iterator[str]:
@@ -93,14 +94,14 @@ def _widened(connection: DuckDBPyConnection, grid: Grid, used: Sequence[int]) ->
     beyond = [place for place in range(width, len(used)) if used[place]]
     if not beyond:
         return grid, [], []
-    too_long = " OR ".join(f"{trimmed(f'c{place + 1}')} <> ''" for place in beyond)
+    too_long = " OR ".join(f"c{place + 1} IS NOT NULL" for place in beyond)
     found = connection.execute(
         f"SELECT row FROM {STAGED} WHERE row > {grid.layout.first} AND ({too_long}) ORDER BY row"  # noqa: S608
     ).fetchall()
     if found and len(found) <= max(1, FEW * count_rows(connection, STAGED)):
         shown = ", ".join(str(row) for (row,) in found[:5]) + (", …" if len(found) > 5 else "")
         note = [f"{counted(len(found), 'row')} with more cells than the header left out (row {shown})"]
-        return grid, note, [f"NOT coalesce({too_long}, false)"]
+        return grid, note, [f"NOT ({too_long})"]
     headings = (*grid.layout.names, *[""] * (len(used) - width))
     layout = replace(grid.layout, names=headings)
     if found:
@@ -122,7 +123,7 @@ def _footer(connection: DuckDBPyConnection, grid: Grid) -> dict[int, str]:
 
 def _wheres(grid: Grid, footer: dict[int, str], width: int) -> Iterator[str]:
     yield f"row > {grid.layout.first}"
-    yield "(" + " OR ".join(f"{trimmed(f'c{place}')} <> ''" for place in range(1, width + 1)) + ")"
+    yield f"coalesce({', '.join(f'c{place}' for place in range(1, width + 1))}) IS NOT NULL"
     if footer:
         yield f"row NOT IN ({', '.join(map(str, footer))})"
     if grid.layout.header:
@@ -132,7 +133,7 @@ def _wheres(grid: Grid, footer: dict[int, str], width: int) -> Iterator[str]:
 def _is_header(grid: Grid) -> str:
     """A row that says the header again, as pages that were joined do: at least most of it."""
     named = [(place, name) for place, name in enumerate(grid.layout.names) if name]
-    same = [f"CAST(coalesce({trimmed(f'c{place + 1}')}, '') = {literal(name)} AS INTEGER)" for place, name in named]
+    same = [f"CAST(c{place + 1} IS NOT DISTINCT FROM {literal(name)} AS INTEGER)" for place, name in named]
     return f"{' + '.join(same)} >= {max(min(2, len(named)), 0.6 * len(named))}"
 
 
