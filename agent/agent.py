@@ -24,7 +24,7 @@ from agent.core import Agent, Request, open_agent
 from agent.serving.registration import rehearsal, rehearsing
 from agent.serving.requests import read_request
 from agent.serving.transcript import respond, stream
-from agent.tracing.turns import run_traced
+from agent.tracing.turns import run_with_trace
 from checkpointers import StoreError
 from graph.errors import AgentError, InvalidRequest
 from graph.events import Event
@@ -60,7 +60,7 @@ class Answering:
         with closing(self._events(request, cancelled)) as events:
             yield from stream(events, time.time())
 
-    def opened(self) -> Agent:
+    def open(self) -> Agent:
         """The agent, opened by the first request of each process: a fork shares no connections."""
         with self._lock:
             if self._agent is None or self._pid != os.getpid():
@@ -83,11 +83,11 @@ class Answering:
         if rehearsing():
             yield from rehearsal(asked)
         else:
-            yield from run_traced(self._ready(), asked, cancelled)
+            yield from run_with_trace(self._ready(), asked, cancelled)
 
     def _ready(self) -> Agent:
         try:
-            return self.opened()
+            return self.open()
         except (AgentError, StoreError) as error:
             raise MlflowException(f"The agent can't be opened: {error}") from error
 

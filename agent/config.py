@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.settings.environment import ignored, read_environment
+from agent.settings.environment import find_ignored, read_environment
 from agent.settings.error import SettingsError
 from agent.settings.file import read_file
 from agent.settings.keys import (
@@ -198,11 +198,11 @@ def load_settings(
     layers += read_environment(dotenv or {}, keys, ".env")
     layers += read_environment(environment, keys)
     layers += given_directly(overrides, keys)
-    chosen = derived({given.key: given for given in layers})
+    chosen = derive({given.key: given for given in layers})
     values = {key: keys[key].parse(given) for key, given in chosen.items()}
-    settings = Settings.model_validate(nested(values))
+    settings = Settings.model_validate(nest(values))
     where = {key: chosen[key].where if key in chosen else DEFAULT for key in keys}
-    return Loaded(settings, where, ignored({**(dotenv or {}), **environment}))
+    return Loaded(settings, where, find_ignored({**(dotenv or {}), **environment}))
 
 
 def given_directly(overrides: Mapping[str, Any], keys: Mapping[str, Key]) -> Iterable[Given]:
@@ -210,7 +210,7 @@ def given_directly(overrides: Mapping[str, Any], keys: Mapping[str, Key]) -> Ite
         yield given if not isinstance(given.value, Given) else given.value
 
 
-def derived(given: Mapping[str, Given]) -> dict[str, Given]:
+def derive(given: Mapping[str, Given]) -> dict[str, Given]:
     """What follows from other keys: the base model from an endpoint, the sub-model from the base model."""
     chosen = dict(given)
     endpoint = chosen.get("llm_endpoint_name")
@@ -223,7 +223,7 @@ def derived(given: Mapping[str, Given]) -> dict[str, Given]:
     return chosen
 
 
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key, value in values.items():
         *sections, name = key.split(".")

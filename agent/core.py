@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from queue import SimpleQueue
 from time import monotonic
 from types import TracebackType
@@ -15,7 +16,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
-from agent.snapshot import answered, interrupted, result_of
+from agent.data.source import DataSource, describe_source, source_from_json
+from agent.principal import Principal
+from agent.request import Request, check_id
+from agent.snapshot import find_answer, pending_nodes, result_of
+from agent.threads import Threads, check_owner
 from checkpointers import StoreError
 from graph.budget import Ledger
 from graph.context import RunContext, SystemClock
@@ -26,29 +31,21 @@ from graph.types import ConversationResult, Turn
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
+    from agent.artifacts.protocol import Artifacts
     from agent.config import Settings
-    from agent.platforms.local.composition import Parts
+    from agent.platforms.parts import Parts
+    from agent.tools.services import Catalog
+
+__all__ = ["Agent", "Request", "open_agent", "open_artifacts", "open_threads", "source_of"]
 
 log = logging.getLogger(__name__)
 
-ID_CHARS = 200
 GRACE_SECONDS = 20.0
 """How long a cancelled turn may take to end its runs and write down how far it came."""
 WATCH_SECONDS = 0.5
 
-
-@dataclass(frozen=True)
-class Request:
-    """One question on a thread. The same `request_id` again gets the same turn, not a second one.
-
-    `state` holds scoped keys: `temp:…` for this turn, `user:…`, `app:…`, and plain ones for the thread; None deletes.
-    """
-
-    text: str
-    thread_id: str | None = None
-    request_id: str | None = None
-    user_id: str | None = None
-    state: Mapping[str, Any] = field(default_factory=dict)
+Invoke = Callable[[Any, Turn | None], dict[str, Any]]
+"""Runs the graph on an input, or resumes it (None) for the turn that was cut off."""
 
 
 @dataclass(frozen=True)
@@ -58,31 +55,67 @@ class Running:
     thread_id: str
     request_id: str
     user_id: str
+    principal: Principal
     cancelled: threading.Event
     emit: Callable[[Event], None]
 
 
 def open_agent(settings: Settings, **given: Any) -> Agent:
-    """Compose an agent; use it in a `with`. `given` are the fields of `agent.platforms.local.composition.Given`.
+    """Compose an agent; use it in a `with`. `given` are the fields of `agent.platforms.parts.Given`.
 
     Raises AgentError or StoreError, which name the setting to change.
     """
-    from agent.platforms.local.composition import Given, compose
+    from agent.platforms import open_parts
+    from agent.platforms.parts import Given
 
-    stack = ExitStack()
-    with stack:
-        parts = compose(settings, stack, Given(**given))
-        return Agent(settings, parts, stack.pop_all())
+    with ExitStack() as stack:
+        parts = open_parts(settings, Given(**given), stack)
+        bench = stack.enter_context(parts.workbenches.hold(Principal(), source_of(settings)))
+        return Agent(settings, parts, bench.catalog, stack.pop_all())
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def open_threads(settings: Settings, **given: Any) -> Iterator[Threads]:
+    """The saved threads alone: no model, no data."""
+    from agent.platforms import open_stores
+    from agent.platforms.parts import Given
+
+    with ExitStack() as stack:
+        yield Threads(open_stores(settings, Given(**given), stack))
+
+
+@contextmanager
+def open_artifacts(settings: Settings, **given: Any) -> Iterator[Artifacts]:
+    """What delegations left, alone: no model, no data, no threads."""
+    from agent.platforms import platform_of
+    from agent.platforms.parts import Given
+
+    with ExitStack() as stack:
+        yield platform_of(settings).open_artifacts(settings, Given(**given), stack)
+
+
+def source_of(settings: Settings) -> DataSource:
+    """The data that the settings name."""
+    data = settings.data
+    return describe_source(data.paths, data.text, data.catalog, data.schema_name, data.sample)
 
 
 class Agent:
     """Threads of conversation over one set of live parts. Safe to use from many threads; close it when done."""
 
-    def __init__(self, settings: Settings, parts: Parts, stack: ExitStack) -> None:
+    def __init__(self, settings: Settings, parts: Parts, catalog: Catalog, stack: ExitStack) -> None:
+        from graph.builder import build_graph
+
         self.settings = settings
-        self.saver, self.records, self.artifacts = parts.saver, parts.records, parts.artifacts
-        self.warehouse, self.backend, self.graph = parts.warehouse, parts.backend, parts.graph
+        self.catalog = catalog
+        self.artifacts, self.records, self.scopes = (
+            parts.stores.artifacts,
+            parts.stores.records,
+            parts.stores.scopes,
+        )
+        self._saver = parts.stores.saver
+        self._graph = build_graph(self._saver)
         self._parts = parts
         self._stack = stack
         self._turns: dict[tuple[str, str], Running] = {}
@@ -91,6 +124,10 @@ class Agent:
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
         self._workers: WeakSet[threading.Thread] = WeakSet()
+
+    def threads(self, principal: Principal | None = None) -> Threads:
+        """The principal's threads; the local user's by default."""
+        return Threads(self._parts.stores, principal)
 
     def __enter__(self) -> Agent:
         return self
@@ -144,36 +181,42 @@ class Agent:
 
     def messages(self, thread_id: str) -> list[AnyMessage]:
         """The thread's messages, oldest first; empty for an unknown thread."""
-        values = self.graph.get_state(self._config(thread_id, "")).values
-        return list(values.get("messages", []))
+        return self.threads().messages(thread_id)
 
     def _begin(self, request: Request, cancelled: threading.Event, emit: Callable[[Event], None]) -> Running:
         if not request.text.strip():
             raise InvalidRequest("The question is empty.")
         return Running(
-            thread_id=checked("thread_id", request.thread_id) or str(uuid4()),
-            request_id=checked("request_id", request.request_id) or str(uuid4()),
-            user_id=checked("user_id", request.user_id) or self.settings.user_id,
+            thread_id=check_id("thread_id", request.thread_id) or str(uuid4()),
+            request_id=check_id("request_id", request.request_id) or str(uuid4()),
+            user_id=self._user(request),
+            principal=request.principal,
             cancelled=cancelled,
             emit=emit,
         )
+
+    def _user(self, request: Request) -> str:
+        """Whose `user:` keys are meant: the local person may say, everybody else is who they are."""
+        if not request.principal.is_local:
+            return request.principal.name
+        return check_id("user_id", request.user_id) or self.settings.user_id
 
     def _work(self, request: Request, turn: Running, events: SimpleQueue[Event | None]) -> None:
         began = monotonic()
         try:
             events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
         except (AgentError, StoreError) as error:
-            events.put(TurnEnded(broken(turn, str(error))))
+            events.put(TurnEnded(make_error_result(turn, str(error))))
         except Exception as error:
             log.exception("turn %s on thread %s failed", turn.request_id, turn.thread_id)
-            events.put(TurnEnded(broken(turn, f"{type(error).__name__}: {error}")))
+            events.put(TurnEnded(make_error_result(turn, f"{type(error).__name__}: {error}")))
         finally:
             events.put(None)
 
     def _leased(self, request: Request, turn: Running) -> ConversationResult:
         """Hold the thread while the turn runs, so that two requests at once lose nothing."""
         policy, seconds = self.settings.checkpointer.on_busy, self.settings.checkpointer.busy_seconds
-        with self.saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
+        with self._saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
             turn = replace(turn, thread_id=lease.thread_id)
             self._watch(turn)
             try:
@@ -184,51 +227,72 @@ class Agent:
     def _turn(self, request: Request, turn: Running) -> ConversationResult:
         """Answer again, resume, or begin: by what the thread's last checkpoint says."""
         config = self._config(turn.thread_id, turn.user_id)
-        saved = self.saver.get_tuple(config)
+        saved = self._saver.get_tuple(config)
         values = saved.checkpoint["channel_values"] if saved else {}
-        if (before := answered(values, turn.thread_id, turn.request_id)) is not None:
+        check_owner(values, turn.principal, turn.thread_id)
+        if (before := find_answer(values, turn.thread_id, turn.request_id)) is not None:
             turn.emit(TurnStarted(turn.thread_id, turn.request_id))
             return before
+        source = self._source(request, values)
+        with self._parts.workbenches.hold(turn.principal, source) as bench:
+            return self._go_on(request, turn, values, partial(self._invoke, bench.context, turn, config), source)
+
+    def _go_on(
+        self, request: Request, turn: Running, values: Mapping[str, Any], invoke: Invoke, source: DataSource
+    ) -> ConversationResult:
+        config = self._config(turn.thread_id, turn.user_id)
         unfinished = "turn" in values and values["turn"].end is None
-        pending = interrupted(self.graph.get_state(config)) if unfinished else set()
+        pending = pending_nodes(self._graph.get_state(config)) if unfinished else set()
         turn.emit(TurnStarted(turn.thread_id, turn.request_id, resumed=bool(pending)))
         same = bool(pending) and values["turn"].request_id == turn.request_id
         if same or pending & {"delegation", "tools"}:
-            values = self._invoke(None, values["turn"], turn, config)
+            values = invoke(None, values["turn"])
         if not same:
-            values = self._invoke(self._input(request, turn), None, turn, config)
+            values = invoke(self._input(request, turn, source), None)
         return result_of(values, turn.thread_id)
 
-    def _invoke(self, given: Any, resumed: Turn | None, turn: Running, config: Any) -> dict[str, Any]:
-        context = self._context(turn, resumed)
-        values: dict[str, Any] = self.graph.invoke(given, config, context=context, durability="sync")
+    def _source(self, request: Request, values: Mapping[str, Any]) -> DataSource:
+        """What the turn is about: the data that is named now, else the thread's own, else the settings'."""
+        if request.source is not None:
+            return request.source
+        if saved := values.get("source"):
+            return source_from_json(saved)
+        return source_of(self.settings)
+
+    def _invoke(
+        self, bench: RunContext, turn: Running, config: Any, given: Any, resumed: Turn | None
+    ) -> dict[str, Any]:
+        context = self._context(bench, turn, resumed)
+        values: dict[str, Any] = self._graph.invoke(given, config, context=context, durability="sync")
         return values
 
-    def _input(self, request: Request, turn: Running) -> dict[str, Any]:
+    def _input(self, request: Request, turn: Running, source: DataSource) -> dict[str, Any]:
         from langchain_core.messages import HumanMessage
 
-        session, temp = self._parts.scopes.take(request.state, turn.user_id)
+        session, temp = self.scopes.take(request.state, turn.user_id)
         began = SystemClock().now().timestamp()
         return {
             "messages": [HumanMessage(request.text, id=turn.request_id)],
             "turn": Turn(turn.request_id, turn.user_id, began),
+            "owner": turn.principal.name,
+            "source": source.to_json(),
             "session": session,
             "temp": temp,
         }
 
-    def _context(self, turn: Running, resumed: Turn | None) -> RunContext:
+    def _context(self, bench: RunContext, turn: Running, resumed: Turn | None) -> RunContext:
         """The request's live things, with a ledger and limits of its own."""
         from agent.models import cancellable
 
         limits, clock = self.settings.limits, SystemClock()
-        now, shared = clock.monotonic(), self._parts.context
+        now = clock.monotonic()
         return replace(
-            shared,
-            base_model=cancellable(shared.base_model, turn.cancelled),
-            sub_model=cancellable(shared.sub_model, turn.cancelled),
+            bench,
+            base_model=cancellable(bench.base_model, turn.cancelled),
+            sub_model=cancellable(bench.sub_model, turn.cancelled),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
-            scoped=self._parts.scopes.shared(turn.user_id),
+            scoped=self.scopes.shared(turn.user_id),
             clock=clock,
             cancelled=turn.cancelled,
             deadline=None if limits.request_deadline is None else now + limits.request_deadline,
@@ -274,18 +338,7 @@ class Agent:
                     turn.cancelled.set()
 
 
-def checked(name: str, value: object) -> str | None:
-    """An id from outside. Raises InvalidRequest unless it is a short text of visible characters."""
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > ID_CHARS or not value.isprintable() or value != value.strip():
-        raise InvalidRequest(
-            f"{name} must be a text of 1 to {ID_CHARS} printable characters, without blanks around it."
-        )
-    return value
-
-
-def broken(turn: Running, message: str) -> ConversationResult:
+def make_error_result(turn: Running, message: str) -> ConversationResult:
     return ConversationResult(
         response_text="",
         status="fatal_error",

@@ -145,7 +145,7 @@ class AgentPrompts:
             names,
             catalog(self.tables()),
             genie,
-            carried(capsule),
+            describe_capsule(capsule),
             state(scoped),
         )
         return "\n\n".join(section for section in sections if section)
@@ -211,7 +211,7 @@ def short(type_: str) -> str:
     return clip(type_.lower(), 24)
 
 
-def carried(capsule: Capsule) -> str:
+def describe_capsule(capsule: Capsule) -> str:
     """What is carried of the thread instead of its history; nothing at its start."""
     parts = [f"Intent: {capsule.intent}"] if capsule.intent else []
     for title, entries in (

@@ -13,10 +13,10 @@ from graph.types import ConversationResult, ConversationStatus, Turn
 def result_of(values: Mapping[str, Any], thread_id: str) -> ConversationResult:
     """The result of the turn that the state ends with."""
     turn: Turn = values["turn"]
-    return described(turn, values["messages"][-1].text, thread_id)
+    return make_result(turn, values["messages"][-1].text, thread_id)
 
 
-def described(turn: Turn, text: str, thread_id: str) -> ConversationResult:
+def make_result(turn: Turn, text: str, thread_id: str) -> ConversationResult:
     status: ConversationStatus = "exit_loop" if turn.end == "exit_loop" else "success"
     return ConversationResult(
         response_text=text,
@@ -32,7 +32,7 @@ def described(turn: Turn, text: str, thread_id: str) -> ConversationResult:
     )
 
 
-def answered(values: Mapping[str, Any], thread_id: str, request_id: str) -> ConversationResult | None:
+def find_answer(values: Mapping[str, Any], thread_id: str, request_id: str) -> ConversationResult | None:
     """The result of an earlier turn with this request id, if the thread has one."""
     turn: Turn | None = values.get("turn")
     if turn is not None and turn.request_id == request_id:
@@ -40,10 +40,10 @@ def answered(values: Mapping[str, Any], thread_id: str, request_id: str) -> Conv
     for message in reversed(values.get("messages", [])):
         if message.response_metadata.get("request_id") == request_id:
             end = message.response_metadata["end"]
-            return described(Turn(request_id, "", 0.0, end=end), message.text, thread_id)
+            return make_result(Turn(request_id, "", 0.0, end=end), message.text, thread_id)
     return None
 
 
-def interrupted(snapshot: StateSnapshot) -> set[str]:
+def pending_nodes(snapshot: StateSnapshot) -> set[str]:
     """The nodes that still have to run: of a turn that a crash, a kill or a broken machine ended midway."""
     return {*snapshot.next, *(task.name for task in snapshot.tasks)}

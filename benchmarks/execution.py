@@ -21,8 +21,9 @@ from agent.artifacts.folder import FolderArtifacts
 from agent.data.sample import fill
 from agent.data.warehouse import open_warehouse
 from agent.execution import BACKENDS
+from agent.execution.host import Data, LocalHost
 from agent.execution.local import LocalBackend
-from agent.execution.run import Data, RunLimits
+from agent.execution.run import RunLimits
 from graph.types import Artifact, ExecutionResult
 
 REPEATS = 20
@@ -52,14 +53,15 @@ GIGABYTE = "piece = 'x' * (1 << 20) + '\\n'\nfor _ in range(1024):\n    sys.stdo
 
 
 class Bench:
-    def __init__(self, artifacts: FolderArtifacts, backend: LocalBackend) -> None:
+    def __init__(self, artifacts: FolderArtifacts, backend: LocalBackend, data: Data) -> None:
         self._artifacts = artifacts
         self._backend = backend
+        self._data = data
 
     def run(self, code: str) -> ExecutionResult:
         artifact_id = f"art_{uuid4().hex[:12]}"
         artifact = Artifact(artifact_id, "t", "i", 1, code, None, self._artifacts.folder(artifact_id))
-        run_id = self._backend.submit(artifact, artifact_id)
+        run_id = self._backend.submit(artifact, artifact_id, LocalHost(self._data, artifact_id))
         self._backend.wait(run_id, 120)
         result = self._backend.poll(run_id)
         assert isinstance(result, ExecutionResult), result
@@ -114,9 +116,9 @@ def main() -> None:
         rows = data_rows(home)
         artifacts = FolderArtifacts(home / "artifacts")
         with open_warehouse(home) as warehouse:
-            data = Data(warehouse, lambda sql: None)
-            with BACKENDS["local"](artifacts, data, RunLimits(seconds=120)) as backend:
-                rows += run_rows(Bench(artifacts, backend))
+            data = Data(warehouse.session, lambda sql: None)
+            with BACKENDS["local"](artifacts, RunLimits(seconds=120)) as backend:
+                rows += run_rows(Bench(artifacts, backend, data))
     for row in rows:
         table.add_row(*row)
     Console(width=120).print(table)

@@ -69,8 +69,10 @@ MIGRATIONS = (
             octet_length(body) AS bytes
         FROM saver_checkpoints;
     """,
+    "CREATE TABLE saver_claims(thread_id VARCHAR, key VARCHAR, data BLOB);",
 )
 _TABLES = ("saver_checkpoints", "saver_segments", "saver_values", "saver_writes")
+_OWNED = (*_TABLES, "saver_claims")
 _DELAY = 0.25
 _EAGER = 2_000
 _PATIENT = 20_000
@@ -596,12 +598,12 @@ class DuckDBStore:
 
     def delete_thread(self, thread_id: str) -> None:
         with self._changing([thread_id]) as db:
-            for table in _TABLES:
+            for table in _OWNED:
                 db.execute(f"DELETE FROM {table} WHERE thread_id=?", [thread_id])  # noqa: S608 our own tables
 
     def copy_thread(self, source: str, target: str) -> None:
         with self._changing([target]) as db:
-            for table in _TABLES:
+            for table in _OWNED:
                 db.execute(
                     f"INSERT INTO {table} SELECT * REPLACE (? AS thread_id) FROM {table} WHERE thread_id=?",  # noqa: S608
                     [target, source],
@@ -616,6 +618,18 @@ class DuckDBStore:
             with self._changing([place.thread_id]) as db:
                 _each(db, _DELETE_SEGMENTS, place, [(merged.lineage, start) for start in compaction.starts])
                 db.execute("INSERT INTO saver_segments VALUES(?,?,?,?,?,?,?)", [*place, *merged[1:]])
+
+    def claim(self, thread_id: str, key: str, data: bytes) -> bool:
+        """Not by way of the journal: claims are few, and the tables' own log keeps them."""
+        with self._transaction() as db:
+            free = self.claimed(thread_id, key) is None
+            if free:
+                db.execute("INSERT INTO saver_claims VALUES(?,?,?)", [thread_id, key, data])
+            return free
+
+    def claimed(self, thread_id: str, key: str) -> bytes | None:
+        rows = self._rows("SELECT data FROM saver_claims WHERE thread_id=? AND key=?", (thread_id, key))
+        return rows[0][0] if rows else None
 
     def next_fence(self, thread_id: str) -> int:
         with self._db_lock, self._state_lock:

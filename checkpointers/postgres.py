@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from uuid import uuid4
 
 import ormsgpack
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple, writes_sort_key
@@ -59,6 +60,9 @@ TABLES: tuple[LiteralString, ...] = (
         thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL, lineage BIGINT NOT NULL, start BIGINT NOT NULL,
         size BIGINT NOT NULL, hashes BYTEA NOT NULL, data BYTEA NOT NULL,
         PRIMARY KEY (thread_id, checkpoint_ns, lineage, start))""",
+    """CREATE TABLE IF NOT EXISTS saver_claims (
+        thread_id TEXT NOT NULL, key TEXT NOT NULL, data BYTEA NOT NULL, claimant UUID NOT NULL,
+        PRIMARY KEY (thread_id, key))""",
 )
 
 _PUT: LiteralString = """
@@ -118,6 +122,20 @@ WITH fence AS MATERIALIZED (
 SELECT count(*) FROM rows
 """
 
+# Sent again, when the answer to the first was lost, it finds its claimant's own row.
+_CLAIM: LiteralString = """
+WITH fence AS MATERIALIZED (
+    SELECT 1 FROM saver_leases WHERE thread_id = %(thread)s AND fence = %(fence)s FOR SHARE
+), allowed AS MATERIALIZED (
+    SELECT 1 WHERE %(fence)s::bigint IS NULL OR EXISTS (SELECT 1 FROM fence)
+), stored AS (
+    INSERT INTO saver_claims SELECT %(thread)s, %(key)s, %(data)s, %(claimant)s FROM allowed
+    ON CONFLICT (thread_id, key) DO UPDATE SET data = EXCLUDED.data WHERE saver_claims.claimant = EXCLUDED.claimant
+    RETURNING 1
+)
+SELECT EXISTS (SELECT 1 FROM allowed), EXISTS (SELECT 1 FROM stored)
+"""
+
 _SELECT: LiteralString = """
 SELECT thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata, (
     SELECT array_agg(ARRAY[convert_to(b.channel, 'UTF8'), convert_to(b.type, 'UTF8'), b.blob])
@@ -167,6 +185,7 @@ SELECT thread_id, sum(n)::bigint, sum(size)::bigint, max(newest), count(DISTINCT
 ) rows GROUP BY thread_id HAVING sum(n) > 0 ORDER BY max(newest) DESC
 """
 _ALL = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "checkpoint_segments")
+_OWNED = (*_ALL, "saver_claims")
 _COPIES: tuple[LiteralString, ...] = (
     """INSERT INTO checkpoints
         SELECT %(to)s, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
@@ -179,6 +198,8 @@ _COPIES: tuple[LiteralString, ...] = (
         FROM checkpoint_writes WHERE thread_id = %(from)s ON CONFLICT DO NOTHING""",
     """INSERT INTO checkpoint_segments SELECT %(to)s, checkpoint_ns, lineage, start, size, hashes, data
         FROM checkpoint_segments WHERE thread_id = %(from)s ON CONFLICT DO NOTHING""",
+    """INSERT INTO saver_claims SELECT %(to)s, key, data, claimant
+        FROM saver_claims WHERE thread_id = %(from)s ON CONFLICT DO NOTHING""",
 )
 
 
@@ -388,7 +409,7 @@ class PostgresSaver(Saver):
             else:
                 kind, data = self._typed(value)
             blobs.append((channel, str(new[channel]), kind, data))
-        lease = self._lease(place)
+        lease = self._lease(place.thread_id)
         from psycopg.types.json import Jsonb
 
         saved = self._put_rows(
@@ -435,7 +456,7 @@ class PostgresSaver(Saver):
     ) -> None:
         rows = [(index, channel, *self._typed(value)) for index, channel, value in writes]
         unique = list({row[0]: row for row in reversed(rows)}.values())
-        lease = self._lease(place)
+        lease = self._lease(place.thread_id)
         found = self._rows(
             _PUT_WRITES,
             {
@@ -462,8 +483,8 @@ class PostgresSaver(Saver):
     def _sealed(self, data: bytes) -> bytes:
         return self._codec.seal(data)
 
-    def _lease(self, place: Place) -> leases.Lease | None:
-        lease = leases.held(self.name, place.thread_id)
+    def _lease(self, thread_id: str) -> leases.Lease | None:
+        lease = leases.held(self.name, thread_id)
         if lease:
             lease.require()
         return lease
@@ -546,7 +567,7 @@ class PostgresSaver(Saver):
     def delete_thread(self, thread_id: str) -> None:
         def work(connection: Connection[Any]) -> None:
             with connection.transaction(), connection.pipeline():
-                for table in _ALL:
+                for table in _OWNED:
                     connection.execute(f"DELETE FROM {table} WHERE thread_id = %s", (str(thread_id),))  # noqa: S608
 
         self._run(work)
@@ -676,7 +697,19 @@ class PostgresSaver(Saver):
             "versions_seen": {node: _versions(versions) for node, versions in seen.items()},
         }
 
-    # Leases
+    # Claims and leases
+
+    def _claim(self, thread_id: str, key: str, data: bytes) -> bool:
+        lease = self._lease(thread_id)
+        keys = {"thread": thread_id, "key": key, "data": data, "claimant": uuid4()}
+        allowed, stored = self._rows(_CLAIM, {**keys, "fence": lease.fence if lease else None})[0]
+        if not allowed:
+            raise LeaseLost(thread_id, "a newer run took the thread over")
+        return bool(stored)
+
+    def _claimed(self, thread_id: str, key: str) -> bytes | None:
+        rows = self._rows("SELECT data FROM saver_claims WHERE thread_id = %s AND key = %s", (thread_id, key))
+        return rows[0][0] if rows else None
 
     def _attempt(self, thread_id: str) -> Hold | None:
         return self._locks.attempt(thread_id)

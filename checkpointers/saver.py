@@ -35,7 +35,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from checkpointers import lease as leases
 from checkpointers import transfer
 from checkpointers.encoding import Codec, Raw, strict_serializer
-from checkpointers.errors import ThreadBusy
+from checkpointers.errors import CorruptRow, ThreadBusy
 from checkpointers.lease import Hold, Lease, Policy
 from checkpointers.records import Listed, Place, Selection, ThreadInfo
 from checkpointers.retention import Retention
@@ -100,6 +100,12 @@ class Saver(BaseCheckpointSaver[Any]):
 
     @abstractmethod
     def _prune(self, thread_id: str, keep_last: int) -> None: ...
+
+    @abstractmethod
+    def _claim(self, thread_id: str, key: str, data: bytes) -> bool: ...
+
+    @abstractmethod
+    def _claimed(self, thread_id: str, key: str) -> bytes | None: ...
 
     @abstractmethod
     def _attempt(self, thread_id: str) -> Hold | None:
@@ -257,6 +263,21 @@ class Saver(BaseCheckpointSaver[Any]):
     def _adopted(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return checkpoint
 
+    # Claims: what a run on the thread may start at most once, whoever holds the thread and from wherever it runs
+
+    def claim(self, thread_id: str, key: str, value: str) -> bool:
+        """Whether the key was free and now is this value's: of several that ask, here or in any other process, one is
+        told True. A claim is never taken back; it goes with its thread, and a copy of the thread has it too."""
+        return self._claim(str(thread_id), key, self._codec.seal(value.encode()))
+
+    def claimed(self, thread_id: str, key: str) -> str | None:
+        """What the key was claimed with, or None."""
+        data = self._claimed(str(thread_id), key)
+        try:
+            return None if data is None else self._codec.open(data).decode()
+        except ValueError as error:
+            raise CorruptRow(self.name, f"claim {key!r} of thread {thread_id!r}", str(error)) from error
+
     # Leases
 
     @contextlib.contextmanager
@@ -350,6 +371,12 @@ class Saver(BaseCheckpointSaver[Any]):
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1) -> None:
         await self._in_worker(self.prune, thread_ids, strategy=strategy, keep_last=keep_last)
+
+    async def aclaim(self, thread_id: str, key: str, value: str) -> bool:
+        return await self._in_worker(self.claim, thread_id, key, value)
+
+    async def aclaimed(self, thread_id: str, key: str) -> str | None:
+        return await self._in_worker(self.claimed, thread_id, key)
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

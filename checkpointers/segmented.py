@@ -386,7 +386,14 @@ class SegmentedSaver(Saver):
             row.place, row.id, row.parent, metadata, head, values, [RawWrite(*write) for write in writes]
         )
 
-    # Leases
+    # Claims and leases
+
+    def _claim(self, thread_id: str, key: str, data: bytes) -> bool:
+        self._require_lease(thread_id)
+        return self._store.claim(thread_id, key, data)
+
+    def _claimed(self, thread_id: str, key: str) -> bytes | None:
+        return self._store.claimed(thread_id, key)
 
     def _attempt(self, thread_id: str) -> Hold | None:
         return self._locks.attempt(thread_id)

@@ -66,6 +66,10 @@ MIGRATIONS = (
     CREATE INDEX saver_writes_at ON saver_writes(place, checkpoint);
     """,
     "CREATE TABLE saver_fences(thread_id TEXT PRIMARY KEY, fence INTEGER NOT NULL) WITHOUT ROWID;",
+    """
+    CREATE TABLE saver_claims(
+        thread_id TEXT NOT NULL, key TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY(thread_id, key)) WITHOUT ROWID;
+    """,
 )
 _TABLES = ("saver_checkpoints", "saver_segments", "saver_values", "saver_writes")
 _WAIT = 30.0
@@ -427,6 +431,7 @@ class SqliteStore:
                     f"DELETE FROM {table} WHERE place IN (SELECT place FROM saver_places WHERE thread_id=?)",  # noqa: S608
                     (thread_id,),
                 )
+            execute("DELETE FROM saver_claims WHERE thread_id=?", (thread_id,))
 
     def copy_thread(self, source: str, target: str) -> None:
         with self._transaction() as execute:
@@ -437,6 +442,10 @@ class SqliteStore:
                         f"INSERT INTO {table}(place,{columns}) SELECT ?,{columns} FROM {table} WHERE place=?",  # noqa: S608
                         (copy, number),
                     )
+            execute(
+                "INSERT OR IGNORE INTO saver_claims SELECT ?, key, data FROM saver_claims WHERE thread_id=?",
+                (target, source),
+            )
 
     def compact(self, compactions: Iterable[Compaction]) -> None:
         for compaction in compactions:
@@ -452,6 +461,14 @@ class SqliteStore:
                     execute("INSERT INTO saver_segments VALUES(?,?,?,?,?,?)", (number, *merged[1:]))
                 else:
                     raise StoreError(f"{self.name}: another process is vacuuming it; try again later")
+
+    def claim(self, thread_id: str, key: str, data: bytes) -> bool:
+        with self._transaction() as execute:
+            return execute("INSERT OR IGNORE INTO saver_claims VALUES(?,?,?)", (thread_id, key, data)).rowcount == 1
+
+    def claimed(self, thread_id: str, key: str) -> bytes | None:
+        rows = self._read("SELECT data FROM saver_claims WHERE thread_id=? AND key=?", (thread_id, key))
+        return rows[0][0] if rows else None
 
     def next_fence(self, thread_id: str) -> int:
         with self._transaction() as execute:

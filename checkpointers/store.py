@@ -60,6 +60,11 @@ class Store(Protocol):
 
     def threads(self) -> list[ThreadInfo]: ...
 
+    def claim(self, thread_id: str, key: str, data: bytes) -> bool:
+        """Whether the key was free."""
+
+    def claimed(self, thread_id: str, key: str) -> bytes | None: ...
+
     def next_fence(self, thread_id: str) -> int:
         """A number larger than any given out for this thread before."""
 

@@ -25,8 +25,8 @@ def ask(ctx: RunContext, model: Model, role: ModelRole, messages: Sequence[BaseM
     started = ctx.clock.monotonic()
     ctx.records.telemetry("before_model", agent_name=role, model_name=model.name, payload={"messages": len(messages)})
     with ctx.ledger.reserve(size):
-        reply = streamed(ctx, model, messages) if role == "base" else model.chat.invoke(messages)
-        usage = model.priced(*counted(reply, size))
+        reply = stream_reply(ctx, model, messages) if role == "base" else model.chat.invoke(messages)
+        usage = model.price(*count_tokens(reply, size))
         ctx.ledger.settle(usage)
     seconds = ctx.clock.monotonic() - started
     ctx.emit(ModelCalled(role, model.name, usage, seconds))
@@ -35,7 +35,7 @@ def ask(ctx: RunContext, model: Model, role: ModelRole, messages: Sequence[BaseM
     return reply
 
 
-def streamed(ctx: RunContext, model: Model, messages: Sequence[BaseMessage]) -> AIMessage:
+def stream_reply(ctx: RunContext, model: Model, messages: Sequence[BaseMessage]) -> AIMessage:
     pieces: list[AIMessageChunk] = []
     for piece in model.chat.stream(messages):
         if ctx.cancelled.is_set():
@@ -45,10 +45,10 @@ def streamed(ctx: RunContext, model: Model, messages: Sequence[BaseMessage]) -> 
         pieces.append(piece)
     if not pieces:
         raise ModelUnavailable(f"{model.name} sent an empty reply")
-    return joined(pieces)
+    return join_chunks(pieces)
 
 
-def joined(pieces: Sequence[AIMessageChunk]) -> AIMessage:
+def join_chunks(pieces: Sequence[AIMessageChunk]) -> AIMessage:
     """The whole reply. LangChain repairs broken arguments of a streamed call by guessing where they would have ended;
     code that was cut off must not run, so they are read again, strictly.
     """
@@ -77,7 +77,7 @@ def as_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def counted(reply: AIMessage, size: int) -> tuple[int, int]:
+def count_tokens(reply: AIMessage, size: int) -> tuple[int, int]:
     """Input and output tokens: the provider's count, else an estimate."""
     if usage := reply.usage_metadata:
         return usage["input_tokens"], usage["output_tokens"]

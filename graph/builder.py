@@ -51,7 +51,7 @@ def build_graph(saver: BaseCheckpointSaver[Any] | None = None) -> CompiledStateG
     return builder.compile(checkpointer=saver, name="rlm-agent")
 
 
-def drawn() -> str:
+def draw() -> str:
     """The machine as a mermaid diagram, drawn from the graph itself."""
     picture = build_graph().get_graph(xray=1).draw_mermaid(with_styles=False)
     return picture.replace("delegation\\3a__", "stages__").replace("delegation\\3a", "").replace("\t", "    ").strip()

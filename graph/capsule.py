@@ -39,7 +39,7 @@ def newest(entries: Sequence[str], most: int) -> tuple[str, ...]:
     return tuple(reversed(list(unique)[:most]))
 
 
-def carried(messages: Sequence[AnyMessage], window: int) -> list[AnyMessage]:
+def fit_window(messages: Sequence[AnyMessage], window: int) -> list[AnyMessage]:
     """The newest turns that fit `window` characters, whole, so that no tool call loses its answer.
 
     The current turn is always there; when it alone is too long, its older tool results are shortened.
@@ -50,7 +50,7 @@ def carried(messages: Sequence[AnyMessage], window: int) -> list[AnyMessage]:
         if kept and length(turn) + length(kept) > window:
             break
         kept = [*turn, *kept]
-    return kept if length(kept) <= window else shortened(kept, window)
+    return kept if length(kept) <= window else shorten(kept, window)
 
 
 def split_turns(messages: Sequence[AnyMessage]) -> list[list[AnyMessage]]:
@@ -63,7 +63,7 @@ def split_turns(messages: Sequence[AnyMessage]) -> list[list[AnyMessage]]:
     return turns
 
 
-def shortened(messages: Sequence[AnyMessage], window: int) -> list[AnyMessage]:
+def shorten(messages: Sequence[AnyMessage], window: int) -> list[AnyMessage]:
     """The same messages with tool results cut, oldest first, until all fit."""
     result = list(messages)
     for index, message in enumerate(result):

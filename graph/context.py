@@ -14,17 +14,43 @@ from langchain_core.tools import BaseTool
 
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.events import Event
-from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Usage
+from graph.program import Program
+from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, RunStatus, Usage, Verdict
 
-Guard = Callable[[str], Rejection | None]
-"""Reads a delegation's whole blob; says no with a reason, or nothing."""
+Guard = Callable[[Program], Verdict | None]
+"""Reads a delegation; says no with a reason, that a person has to agree, or nothing."""
+
+
+Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+"""Answers one kind of request: the request's JSON object, and a binary file for bytes that go before the answer's JSON.
+Raises HostError for what the code is to be told."""
+
+
+class RunHost(Protocol):
+    """What one run may ask of us while it runs. A backend whose runs can't reach us hands over the allowance before
+    and settles the report afterwards.
+    """
+
+    @property
+    def setup(self) -> Mapping[str, Any]:
+        """What the run is told before it starts, as JSON: `catalog`, `schema`, `text`."""
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the kind of request."""
+
+    def close(self) -> None:
+        """End what is being answered; from any thread. The run has ended."""
 
 
 class ExecutionBackend(Protocol):
     """Runs artifacts. Raises BackendUnavailable when it can't be reached; failing code is an ExecutionResult."""
 
-    def submit(self, artifact: Artifact, idempotency_token: str) -> str:
-        """Start the artifact and return its run id. One token is started once, also after a crash of the caller."""
+    def submit(self, artifact: Artifact, idempotency_token: str, host: RunHost) -> str:
+        """Start the artifact and return its run id. One token is started once, also after a crash of the caller.
+
+        The backend closes `host` when the run has ended, or at once when there is nothing to start.
+        """
 
     def poll(self, run_id: str) -> RunStatus | ExecutionResult: ...
 
@@ -98,7 +124,7 @@ class Model:
     input_price: float = 0.0
     output_price: float = 0.0
 
-    def priced(self, input_tokens: int, output_tokens: int) -> Usage:
+    def price(self, input_tokens: int, output_tokens: int) -> Usage:
         cost = (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
         return Usage(input_tokens, output_tokens, cost, calls=1)
 
@@ -116,6 +142,7 @@ class RunContext:
     tools: Mapping[str, BaseTool]
     guards: Sequence[Guard]
     backend: ExecutionBackend
+    host: Callable[[RunContext, Artifact], RunHost]
     artifacts: ArtifactStore
     records: Records
     ledger: Ledger

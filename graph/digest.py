@@ -62,17 +62,17 @@ def report(artifact_id: str, result: ExecutionResult, short_chars: int, digest: 
     if digest is not None:
         sections.append(f"digest:\n{digest}")
     if result.output:
-        sections.append(f"result:\n{clipped(result.output, short_chars)}")
+        sections.append(f"result:\n{clip(result.output, short_chars)}")
     if result.stdout.strip() and digest is None:
-        sections.append(f"stdout:\n{clipped(preview(result.stdout, *STDOUT_LINES).text, short_chars)}")
+        sections.append(f"stdout:\n{clip(preview(result.stdout, *STDOUT_LINES).text, short_chars)}")
     if result.stderr.strip() and not result.error_trace:
-        sections.append(f"stderr:\n{clipped(preview(result.stderr, *STDERR_LINES).text, short_chars)}")
+        sections.append(f"stderr:\n{clip(preview(result.stderr, *STDERR_LINES).text, short_chars)}")
     if len(sections) == 1:
         sections.append("It printed nothing and left no `result`.")
     return "\n\n".join(sections)
 
 
-def clipped(text: str, most: int) -> str:
+def clip(text: str, most: int) -> str:
     """Head and tail of a text that is longer than `most` characters."""
     if len(text) <= most:
         return text
@@ -103,7 +103,7 @@ def digest(
     readings = read_all(ctx, parts, task, progress)
     notes = [f"[part {reading.part} of {len(parts)}] {reading.note}" for reading in readings if reading.note]
     missed = [f"part {reading.part}: {reading.trouble}" for reading in readings if reading.trouble]
-    text = reduced(ctx, notes, task) if notes else "No part of the output could be read."
+    text = reduce_notes(ctx, notes, task) if notes else "No part of the output could be read."
     return "\n\n".join([text, account(len(parts), missed)])
 
 
@@ -139,14 +139,14 @@ def read(ctx: RunContext, task: str, part: str, number: int, parts: int) -> Read
         return Reading(number, None, str(error))
 
 
-def reduced(ctx: RunContext, notes: list[str], task: str) -> str:
+def reduce_notes(ctx: RunContext, notes: list[str], task: str) -> str:
     """One note from many, in rounds while they don't fit one reading; unreduced when a model fails."""
     size = ctx.digesting.chunk_chars
     while len(notes) > 1:
         groups = list(chunks((f"{note}\n\n" for note in notes), size))
         merged = [reduce_once(ctx, group, task, len(notes)) for group in groups]
         if len(merged) >= len(notes):
-            return clipped("\n\n".join(merged), size)
+            return clip("\n\n".join(merged), size)
         notes = merged
     return notes[0]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
@@ -13,29 +13,54 @@ from graph.context import RunContext
 from graph.state import AgentState
 from graph.types import EXIT_LOOP, Capsule, Delegation, End, Turn
 
-MISSING: dict[End, str] = {
-    "max_iterations": "the iteration limit (limits.max_iterations) was reached before the analyst had finished",
-    "time": "the time limit (limits.max_seconds) was reached before the analyst had finished",
-    "budget": "the budget was used up before the analyst had finished",
-    "stagnation": "the same code gave the same outcome again, so going on would not have helped",
-    "repairs": "the model's tool calls stayed malformed after several repairs",
-    "cancelled": "the request was cancelled",
+
+@dataclass(frozen=True)
+class Ending:
+    """What an end means everywhere: `good` when the turn came to what it was for, `missing` what a forced one left
+    undone, the exit code of the command line, and the status of a Responses object.
+    """
+
+    good: bool
+    exit_code: int
+    status: Literal["completed", "incomplete", "failed"]
+    missing: str | None = None
+
+
+def forced(missing: str, exit_code: int = 3) -> Ending:
+    return Ending(False, exit_code, "incomplete", missing)
+
+
+ENDS: dict[End, Ending] = {
+    "answer": Ending(True, 0, "completed"),
+    "exit_loop": Ending(True, 0, "completed"),
+    "job_started": Ending(True, 0, "completed"),
+    "run_running": Ending(True, 0, "completed"),
+    "waiting": Ending(True, 0, "completed"),
+    "unanswered": Ending(False, 4, "completed"),
+    "truncated": forced("the model's reply broke off, and asking again did not complete it"),
+    "max_iterations": forced("the iteration limit (limits.max_iterations) was reached before the analyst had finished"),
+    "time": forced("the time limit (limits.max_seconds) was reached before the analyst had finished"),
+    "budget": forced("the budget was used up before the analyst had finished"),
+    "stagnation": forced("the same code gave the same outcome again, so going on would not have helped"),
+    "repairs": forced("the model's tool calls stayed malformed after several repairs"),
+    "cancelled": forced("the request was cancelled", exit_code=130),
+    "error": Ending(False, 2, "failed"),
 }
-"""Of the forced ends only: what is said when one strikes."""
+"""Every end, in one place. A front end that has its own idea of one is wrong."""
 
 
-def reached_end(state: AgentState, ctx: RunContext) -> tuple[End, str] | None:
+def find_end(state: AgentState, ctx: RunContext) -> tuple[End, str] | None:
     """The end that is due before the analyst is asked again, and the words for it; None while the turn goes on."""
     if ctx.cancelled.is_set():
         return "cancelled", ""
-    if direct := answered_directly(state["messages"], ctx):
+    if direct := find_direct_answer(state["messages"], ctx):
         return direct
     if running := runs_of(state):
         return "run_running", "\n".join(still_running(delegation) for delegation in running)
-    return forced_end(state, ctx)
+    return find_forced_end(state, ctx)
 
 
-def forced_end(state: AgentState, ctx: RunContext) -> tuple[End, str] | None:
+def find_forced_end(state: AgentState, ctx: RunContext) -> tuple[End, str] | None:
     turn, limits = state["turn"], ctx.limits
     if turn.repairs > limits.max_repairs:
         return "repairs", ""
@@ -48,7 +73,7 @@ def forced_end(state: AgentState, ctx: RunContext) -> tuple[End, str] | None:
     return None
 
 
-def answered_directly(messages: Sequence[AnyMessage], ctx: RunContext) -> tuple[End, str] | None:
+def find_direct_answer(messages: Sequence[AnyMessage], ctx: RunContext) -> tuple[End, str] | None:
     """The end by a tool whose result goes straight to the person."""
     for message in reversed(messages):
         if not isinstance(message, ToolMessage):
@@ -83,13 +108,11 @@ def stagnates(delegations: Any, turn: Turn) -> bool:
     return False
 
 
-def concluded(
-    state: AgentState, ctx: RunContext, end: End, said: str, reply: AIMessage | None = None
-) -> dict[str, Any]:
+def conclude(state: AgentState, ctx: RunContext, end: End, said: str, reply: AIMessage | None = None) -> dict[str, Any]:
     """Close the turn: the message that the person reads, the turn with its end, and the capsule that remembers it."""
     messages = state["messages"]
     delegations = state.get("delegations", {})
-    missing = MISSING.get(end)
+    missing = ENDS[end].missing
     if end == "budget" and said:
         missing = f"{missing}: {said}"
     text = reply.text if reply is not None else words(end, said, missing, messages, delegations)

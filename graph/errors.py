@@ -4,8 +4,10 @@ AgentError                  anything below; its text names what to change
 ├── ModelUnavailable        no configured model answered
 ├── BackendUnavailable      a run can't be started, reached or stopped
 ├── BudgetExceeded          a reservation did not fit the ledger
+├── HostError               what a run asked its host was refused or failed; the code is told
 ├── Cancelled               the request was cancelled while something was waited for
 └── InvalidRequest          the request itself can't be served
+    └── NotFound            what it names is not there, or is somebody else's
 """
 
 
@@ -25,9 +27,17 @@ class BudgetExceeded(AgentError):
     pass
 
 
+class HostError(AgentError):
+    pass
+
+
 class Cancelled(AgentError):
     pass
 
 
 class InvalidRequest(AgentError):
+    pass
+
+
+class NotFound(InvalidRequest):
     pass

@@ -14,7 +14,7 @@ from graph.types import Artifact, Capsule, Delegation, Turn
 Value = TypeVar("Value")
 
 
-def merged(old: Mapping[str, Value], new: Mapping[str, Value | None]) -> dict[str, Value]:
+def merge(old: Mapping[str, Value], new: Mapping[str, Value | None]) -> dict[str, Value]:
     """New keys over old ones; None deletes."""
     both = {**old, **new}
     return {key: value for key, value in both.items() if value is not None}
@@ -22,14 +22,18 @@ def merged(old: Mapping[str, Value], new: Mapping[str, Value | None]) -> dict[st
 
 class AgentState(TypedDict, total=False):
     """One thread. `iteration` counts its delegations since it began; `delegations` are the turn's, by artifact id,
-    and those of earlier turns that still run; `temp` lives for one turn and is never saved."""
+    and those of earlier turns that still run. `owner` is the principal that made the thread, `source` the data that it
+    is about, as JSON. `temp` lives for one turn and is never saved.
+    """
 
     messages: Annotated[list[AnyMessage], add_messages]
     turn: Turn
     iteration: int
-    delegations: Annotated[dict[str, Delegation], merged]
+    delegations: Annotated[dict[str, Delegation], merge]
     capsule: Capsule
-    session: Annotated[dict[str, Any], merged]
+    owner: str
+    source: dict[str, Any]
+    session: Annotated[dict[str, Any], merge]
     temp: Annotated[dict[str, Any], UntrackedValue]
 
 

@@ -20,6 +20,9 @@ End = Literal[
     "exit_loop",
     "job_started",
     "run_running",
+    "waiting",
+    "unanswered",
+    "truncated",
     "max_iterations",
     "time",
     "budget",
@@ -28,7 +31,8 @@ End = Literal[
     "cancelled",
     "error",
 ]
-"""Why a turn ended. Down to `run_running` the ends are in good order; the rest are forced."""
+"""Why a turn ended; `graph.endings.ENDS` says what each means. `waiting`: for a person; `unanswered`: the model said
+that it can't; `truncated`: its reply stayed incomplete."""
 
 ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
 
@@ -82,6 +86,19 @@ class Rejection:
     code: str
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Why a delegation has to be agreed to by a person before it runs."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Verdict = Rejection | Approval
+"""What a guard may say of a delegation besides nothing."""
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,16 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from agent.artifacts.notebook import Page, render
+from agent.artifacts.protocol import ArtifactSummary
 from graph.errors import InvalidRequest
 from graph.types import Artifact, ExecutionResult
 
@@ -33,23 +34,6 @@ ARTIFACT_ID = re.compile(r"art_[0-9a-f]{12}")
 PIECE = 1 << 20
 MOST_FIGURE_BYTES = 4 * 1024 * 1024
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@dataclass(frozen=True)
-class ArtifactSummary:
-    """What `artifacts list` and `show` tell. `status` is the result's, or `running` (pending counts as it)."""
-
-    artifact_id: str
-    thread_id: str
-    iteration: int
-    created: str
-    status: str
-    duration_seconds: float | None
-    instruction: str | None
-    code: str
-    result: ExecutionResult | None
-    digest: str | None
-    files: tuple[str, ...]
 
 
 class FolderArtifacts:
@@ -88,10 +72,15 @@ class FolderArtifacts:
         self._render(folder)
         return key
 
-    def finish(self, artifact_id: str, result: ExecutionResult, names: Mapping[str, Any]) -> None:
-        """Keep the result and bring the notebook up to date. `names` are what the code saw, for its setup cell."""
+    def note_names(self, artifact_id: str, names: Mapping[str, Any]) -> None:
+        """Keep what the code sees, for the notebook's setup cell."""
         folder = self.path(artifact_id)
-        self._note(folder, {"names": dict(names)})
+        meta = _read_json(folder / "meta.json") | {"names": dict(names)}
+        _write(folder / "meta.json", json.dumps(meta, indent=2, default=str))
+
+    def finish(self, artifact_id: str, result: ExecutionResult) -> None:
+        """Keep the result and bring the notebook up to date."""
+        folder = self.path(artifact_id)
         _write(folder / "result.json", json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
         self._render(folder)
 
@@ -143,14 +132,15 @@ class FolderArtifacts:
         ]
         return tuple(sorted(map(self.read, ids), key=lambda summary: summary.created, reverse=True))
 
+    def delete(self, artifact_id: str) -> None:
+        """Remove its folder with all that is in it; one that is not there is no error."""
+        shutil.rmtree(self.path(artifact_id), ignore_errors=True)
+
     def _outputs(self, artifact_id: str) -> tuple[Path, ...]:
         folder = self.path(artifact_id)
         result = self.result(artifact_id)
         names = ("stdout.txt", "stderr.txt") if result is None or result.status == "failed" else ("stdout.txt",)
         return tuple(folder / name for name in names if (folder / name).exists())
-
-    def _note(self, folder: Path, more: Mapping[str, Any]) -> None:
-        _write(folder / "meta.json", json.dumps(_read_json(folder / "meta.json") | dict(more), indent=2, default=str))
 
     def _render(self, folder: Path) -> None:
         with self._lock:

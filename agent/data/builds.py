@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SAMPLE_SCHEMAS = ("all_silos", *(silo.schema for silo in generated.SILOS))
 
 
-def built_sample(folder: Path) -> Path:
+def build_sample(folder: Path) -> Path:
     """The sample's database file below `folder`."""
     path = folder / f"sample-{generated.VERSION}.duckdb"
     with (folder / "build.lock").open("a") as lock:

@@ -74,7 +74,7 @@ class Planted:
     missing_months: tuple[tuple[str, ...], ...]
 
 
-def planted() -> Planted:
+def planted_truth() -> Planted:
     invoices = tuple(silo.orders for silo in SILOS)
     return Planted(
         vendors_in_all_silos=SHARED_BY_ALL,

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from agent.data.builds import SAMPLE_SCHEMAS, built_sample
+from agent.data.builds import SAMPLE_SCHEMAS, build_sample
 from agent.data.facts import Column
 from agent.data.loading import DATA, FIRST_WAIT, RAW, LoadedTable, Loading, Progress, open_loading
 from agent.data.reading.found import Aside
@@ -305,7 +305,7 @@ def open_warehouse(
             loading = open_loading(folder, paths, on_progress, wait)
             held.callback(loading.close)
         if sample:
-            catalogs[SAMPLE] = built_sample(folder)
+            catalogs[SAMPLE] = build_sample(folder)
         warehouse = Warehouse(Sources(catalogs, loading, spill))
         held.pop_all()
         return warehouse
@@ -338,8 +338,8 @@ def _connect(sources: Sources, files: Path | None, memory: str) -> DuckDBPyConne
     import duckdb
 
     connection = duckdb.connect(":memory:")
-    allowed = ", ".join(f"'{_quoted(path)}'" for path in sources.readable)
-    views = f"'{_quoted(sources.loading.catalogs)}/'" if sources.loading else ""
+    allowed = ", ".join(f"'{_quote(path)}'" for path in sources.readable)
+    views = f"'{_quote(sources.loading.catalogs)}/'" if sources.loading else ""
     settings = (
         "python_enable_replacements = false",
         "autoinstall_known_extensions = false",
@@ -348,7 +348,7 @@ def _connect(sources: Sources, files: Path | None, memory: str) -> DuckDBPyConne
         "enable_progress_bar = false",
         "TimeZone = 'UTC'",
         f"memory_limit = '{memory}'",
-        f"temp_directory = '{_quoted(sources.spill / uuid4().hex)}'",
+        f"temp_directory = '{_quote(sources.spill / uuid4().hex)}'",
         f"allowed_paths = [{allowed}]",
         f"allowed_directories = [{views}]",
         "enable_external_access = false",
@@ -366,8 +366,8 @@ def _connect(sources: Sources, files: Path | None, memory: str) -> DuckDBPyConne
 
 
 def _attach(name: str, path: Path) -> str:
-    return f"ATTACH '{_quoted(path)}' AS {name} (READ_ONLY)"
+    return f"ATTACH '{_quote(path)}' AS {name} (READ_ONLY)"
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return str(path).replace("'", "''")

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent.artifacts.folder import FolderArtifacts
     from agent.execution.local import LocalBackend
-    from agent.execution.run import Data, RunLimits
+    from agent.execution.run import RunLimits
 
 
-def open_local(artifacts: FolderArtifacts, data: Data, limits: RunLimits) -> LocalBackend:
+def open_local(artifacts: FolderArtifacts, limits: RunLimits) -> LocalBackend:
     """Runs in processes of this machine. Close it to end what still runs.
 
     The import waits because a run's own process imports this package too, and needs none of it.
     """
     from agent.execution.local import LocalBackend
 
-    return LocalBackend(artifacts, data, limits)
+    return LocalBackend(artifacts, limits)
 
 
 BACKENDS = {"local": open_local}

@@ -20,9 +20,10 @@ from agent.artifacts.folder import FolderArtifacts
 from agent.execution import claim as claims
 from agent.execution.claim import Claim
 from agent.execution.inside.namespace import Place
-from agent.execution.result import Ran, outcome
-from agent.execution.run import CANCEL, ERRORS, Data, Run, RunLimits, start
+from agent.execution.result import Ran, result_of
+from agent.execution.run import CANCEL, ERRORS, Run, RunLimits, start
 from agent.execution.supervisor import WORK, Report
+from graph.context import RunHost
 from graph.errors import BackendUnavailable, InvalidRequest
 from graph.types import Artifact, ExecutionResult, RunStatus
 
@@ -32,14 +33,13 @@ log = logging.getLogger(__name__)
 class LocalBackend:
     """Implements graph.context.ExecutionBackend. Thread-safe; `close` ends what still runs."""
 
-    def __init__(self, artifacts: FolderArtifacts, data: Data, limits: RunLimits) -> None:
+    def __init__(self, artifacts: FolderArtifacts, limits: RunLimits) -> None:
         self._artifacts = artifacts
-        self._data = data
         self._limits = limits
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
 
-    def submit(self, artifact: Artifact, idempotency_token: str) -> str:
+    def submit(self, artifact: Artifact, idempotency_token: str, host: RunHost) -> str:
         """Start the artifact, or find the run that it has had: an artifact runs at most once, whatever the token."""
         self._artifacts.write(artifact)
         folder = self._artifacts.path(artifact.artifact_id)
@@ -52,8 +52,9 @@ class LocalBackend:
         )
         lock = claims.take(folder, claim)
         if lock is None:
+            host.close()
             return claims.read(folder).run_id
-        self._start(artifact, folder, claim, lock)
+        self._start(artifact, folder, claim, host, lock)
         return claim.run_id
 
     def poll(self, run_id: str) -> RunStatus | ExecutionResult:
@@ -92,14 +93,17 @@ class LocalBackend:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _start(self, artifact: Artifact, folder: Path, claim: Claim, lock: IO[str]) -> None:
-        place = Place(claim.run_id, artifact.iteration, self._data.catalog, self._data.schema)
+    def _start(self, artifact: Artifact, folder: Path, claim: Claim, host: RunHost, lock: IO[str]) -> None:
+        setup = host.setup
+        place = Place(claim.run_id, artifact.iteration, setup["catalog"], setup["schema"])
+        self._artifacts.note_names(artifact.artifact_id, asdict(place))
         _mark(folder, f"===RLM_EXEC_START artifact_id={artifact.artifact_id}===")
         try:
-            run = start(artifact.code, folder, place, self._data, self._limits)
+            run = start(artifact.code, folder, place, host, self._limits)
         except OSError as error:
             claims.withdraw(folder)
             lock.close()
+            host.close()
             raise BackendUnavailable(f"no process can be started for {claim.run_id}: {error}") from error
         with self._lock:
             self._runs = {run_id: one for run_id, one in self._runs.items() if not one.done.is_set()}
@@ -109,10 +113,10 @@ class LocalBackend:
     def _ended(self, artifact: Artifact, place: Place, started: datetime, lock: IO[str], report: Report | None) -> None:
         folder = self._artifacts.path(artifact.artifact_id)
         ran = Ran(folder, place.run_id, place.iteration, started, datetime.now(UTC))
-        result = outcome(ran, report, self._limits.seconds)
+        result = result_of(ran, report, self._limits.seconds)
         with lock:
             _tidy(folder)
-            self._artifacts.finish(artifact.artifact_id, result, asdict(place))
+            self._artifacts.finish(artifact.artifact_id, result)
             _mark(folder, f"===RLM_EXEC_END artifact_id={artifact.artifact_id} status={result.status}===")
         log.info("a run ended", extra={"run_id": place.run_id, "status": result.status, "reason": result.error})
 
@@ -123,9 +127,8 @@ class LocalBackend:
             claim = claims.read(folder)
             started = datetime.fromisoformat(claim.start_time)
             ran = Ran(folder, claim.run_id, claim.iteration, started, _last_sign(folder, started))
-            result = outcome(ran, None, self._limits.seconds)
-            place = Place(claim.run_id, claim.iteration, self._data.catalog, self._data.schema)
-            self._artifacts.finish(artifact_id, result, asdict(place))
+            result = result_of(ran, None, self._limits.seconds)
+            self._artifacts.finish(artifact_id, result)
         return result
 
     def _place(self, run_id: str) -> tuple[str, Path]:

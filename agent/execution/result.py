@@ -29,7 +29,7 @@ class Ran:
     ended: datetime
 
 
-def outcome(ran: Ran, report: Report | None, seconds: float) -> ExecutionResult:
+def result_of(ran: Ran, report: Report | None, seconds: float) -> ExecutionResult:
     """The result of a run that reported; `seconds` is its time limit, None for `report` that nothing was reported."""
     error = problem(report, seconds)
     record = report.record if report else None

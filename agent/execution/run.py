@@ -1,7 +1,7 @@
-"""One run as its host sees it: a supervisor process, a broker for its SQL, a thread that waits for the end.
+"""One run as its host sees it: a supervisor process, a channel to its host, a thread that waits for the end.
 
 host (this module) ── control, report ──► supervisor ── fork ──► the run (harness)
-        └────────────── broker: execute_sql over a socketpair ───────┘
+        └────────────── channel: what the code asks of its host ─────┘
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-from agent.data.warehouse import Warehouse
-from agent.execution.host import Broker, CheckSql, SqlAccess
+from agent.execution.channel import Channel
 from agent.execution.inside.confinement import Allowance
 from agent.execution.inside.harness import Job, Record
 from agent.execution.inside.namespace import Place
 from agent.execution.supervisor import WORK, Plan, Report
+from graph.context import RunHost
 
 log = logging.getLogger(__name__)
 
@@ -58,31 +59,17 @@ class RunLimits:
     patience_seconds: float = 15.0
 
 
-@dataclass(frozen=True)
-class Data:
-    """What runs may ask about. `check_sql` sees every SQL text before it runs and may say no with a reason.
-
-    `text` are the files of `context`; `catalog` and `schema` are what generated code sees under these names.
-    """
-
-    warehouse: Warehouse
-    check_sql: CheckSql
-    text: tuple[Path, ...] = ()
-    catalog: str | None = None
-    schema: str | None = None
-
-
 class Run:
     """A started run. `done` is set when `ended(report)` has returned; `report` is None when the supervisor died."""
 
     def __init__(
-        self, folder: Path, process: subprocess.Popen[bytes], ends: Ends, broker: Broker, limits: RunLimits
+        self, folder: Path, process: subprocess.Popen[bytes], ends: Ends, channel: Channel, limits: RunLimits
     ) -> None:
         self.done = threading.Event()
         self._folder = folder
         self._process = process
         self._ends = ends
-        self._broker = broker
+        self._channel = channel
         self._until = monotonic() + limits.seconds + limits.patience_seconds
 
     def watch(self, ended: Callable[[Report | None], None]) -> None:
@@ -95,7 +82,7 @@ class Run:
             written = self._await_report()
             self._process.kill()
             self._process.wait()
-            self._broker.close()
+            self._channel.close()
             ended(report_of(written))
         except OSError:
             log.exception("the end of a run could not be written down", extra={"folder": str(self._folder)})
@@ -132,34 +119,34 @@ class Ends:
         os.close(self.control)
 
 
-def start(code: str, folder: Path, place: Place, data: Data, limits: RunLimits) -> Run:
-    """Start a supervisor with its run and a broker for it; raises OSError when no process can be had."""
-    channel, far = socket.socketpair()
+def start(code: str, folder: Path, place: Place, host: RunHost, limits: RunLimits) -> Run:
+    """Start a supervisor with its run and a channel to its host; raises OSError when no process can be had."""
+    near, far = socket.socketpair()
     (report, report_end), (control_end, control) = os.pipe(), os.pipe()
     ends = Ends(report, control)
     try:
         process = _spawn(folder, (far.fileno(), report_end, control_end))
     except OSError:
         ends.close()
-        channel.close()
+        near.close()
         raise
     finally:
         far.close()
         os.close(report_end)
         os.close(control_end)
-    access = SqlAccess(data.warehouse.session, data.check_sql, data.catalog, data.schema)
-    broker = Broker(place.run_id, channel, access, asdict(_plan(code, folder, place, data, limits)))
-    broker.start()
-    return Run(folder, process, ends, broker, limits)
+    plan = _plan(code, folder, place, host.setup, limits)
+    channel = Channel(place.run_id, near, host, asdict(plan))
+    channel.start()
+    return Run(folder, process, ends, channel, limits)
 
 
-def _plan(code: str, folder: Path, place: Place, data: Data, limits: RunLimits) -> Plan:
+def _plan(code: str, folder: Path, place: Place, setup: Mapping[str, Any], limits: RunLimits) -> Plan:
     job = Job(
         code=code,
         folder=str(folder.resolve()),
         place=place,
         nonce=secrets.token_hex(16),
-        text=tuple(map(str, data.text)),
+        text=tuple(setup["text"]),
         packages=tuple(path for path in sys.path if path.endswith(("site-packages", "dist-packages"))),
         largest=limits.result_bytes,
     )

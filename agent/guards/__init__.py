@@ -1,7 +1,7 @@
 """What a delegation has to pass before it runs, in order: safety, format, syntax.
 
-A guard reads the whole blob and answers with a Rejection, or None. Guards are feedback for the model; what SQL may do
-is decided again where it runs (`agent.guards.sql.check_sql`).
+A guard reads the program and says no (Rejection), that a person has to agree (Approval), or nothing. Guards are
+feedback for the model; what SQL may do is decided again where it runs (`agent.guards.sql.check_sql`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.guards.format import check_form, check_instruction
+from agent.guards.format import check_format, check_instruction
 from agent.guards.literals import check_literals
 from agent.guards.python import check_python
 from agent.guards.sql import SqlRules
@@ -27,7 +27,7 @@ class GuardRules:
 
 
 def safe_sql(rules: GuardRules) -> Guard:
-    return lambda text: check_literals(text, rules.sql)
+    return lambda program: check_literals(program, rules.sql)
 
 
 def safe_python(rules: GuardRules) -> Guard:
@@ -35,11 +35,11 @@ def safe_python(rules: GuardRules) -> Guard:
 
 
 def well_formed(rules: GuardRules) -> Guard:
-    return check_form
+    return check_format
 
 
 def instructed(rules: GuardRules) -> Guard:
-    return check_instruction if rules.strict_instruction else lambda text: None
+    return check_instruction if rules.strict_instruction else lambda program: None
 
 
 def valid_python(rules: GuardRules) -> Guard:

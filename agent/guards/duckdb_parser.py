@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from agent.guards.engines import BLOCKED, FILE_NAME, TABLE_FUNCTIONS
-from agent.guards.rules import blocked, unreadable
+from agent.guards.rules import block, unreadable
 from graph.types import Rejection
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def refuse_kind(sql: str, allowed: set[str]) -> Rejection | None:
         return unreadable(error)
     if len(kinds) == 1 and kinds[0] in allowed:
         return None
-    return blocked(", ".join(kinds) or "nothing", "the engine reads the statement differently than it looks")
+    return block(", ".join(kinds) or "nothing", "the engine reads the statement differently than it looks")
 
 
 def refuse_reach(query: str) -> Rejection | None:
@@ -69,11 +69,11 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def refuse_node(node: dict[str, Any]) -> Rejection | None:
     kind, function = str(node.get("type")), str(node.get("function_name", "")).lower()
     if kind.endswith("_QUERY_NODE"):
-        return blocked(kind.split("_")[0], "a query must not change data")
+        return block(kind.split("_")[0], "a query must not change data")
     if function in BLOCKED["duckdb"]:
-        return blocked(f"{function}()", "it reaches files, secrets, other systems or unchecked SQL")
+        return block(f"{function}()", "it reaches files, secrets, other systems or unchecked SQL")
     if kind == "TABLE_FUNCTION" and (called := node["function"].get("function_name", "")) not in TABLE_FUNCTIONS:
-        return blocked(f"{called}() as a table", "only range, unnest, json_each and the catalog's functions are known")
+        return block(f"{called}() as a table", "only range, unnest, json_each and the catalog's functions are known")
     if kind == "BASE_TABLE" and FILE_NAME.search(name := ".".join(node["qualified_name"]["path"])):
-        return blocked(f"the table name {name!r}", "it is read as a file; use the catalog's tables")
+        return block(f"the table name {name!r}", "it is read as a file; use the catalog's tables")
     return None

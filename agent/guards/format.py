@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from graph.blob import BlobError, parse_blob
+from graph.blob import BlobError
+from graph.program import Program
 from graph.types import Rejection
 
 
-def check_form(text: str) -> Rejection | None:
-    try:
-        parse_blob(text)
-    except BlobError as error:
-        return Rejection(error.code, str(error))
+def check_format(program: Program) -> Rejection | None:
+    if isinstance(program.blob, BlobError):
+        return Rejection(program.blob.code, str(program.blob))
     return None
 
 
-def check_instruction(text: str) -> Rejection | None:
-    """For strict mode. A blob that is none is left to `check_form`."""
-    try:
-        instruction = parse_blob(text).instruction
-    except BlobError:
-        return None
-    if instruction:
+def check_instruction(program: Program) -> Rejection | None:
+    """For strict mode. A blob that is none is left to `check_format`."""
+    if isinstance(program.blob, BlobError) or program.blob.instruction:
         return None
     return Rejection(
         "MISSING_INSTRUCTION",

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.guards.source import Code, dotted, read_code, text_of
+from agent.guards.source import Code, dotted_name, read_code, text_of
 from agent.guards.sql import SqlRules, check_sql
+from graph.program import Program
 from graph.types import Rejection
 
 RUNS_SQL = {"execute_sql", "spark.sql"}
@@ -46,19 +47,19 @@ class Text:
     run: bool
 
 
-def check_literals(text: str, rules: SqlRules) -> Rejection | None:
-    code = read_code(text)
+def check_literals(program: Program, rules: SqlRules) -> Rejection | None:
+    code = read_code(program)
     if code is None:
         return None
     for found in texts(code):
-        refusal = refused(found, rules)
+        refusal = refuse(found, rules)
         if refusal is not None:
-            message = f"Line {found.line}: the SQL {shortened(found.sql)!r}: {refusal.message}"
+            message = f"Line {found.line}: the SQL {shorten(found.sql)!r}: {refusal.message}"
             return Rejection("SAFETY_BLOCK", message, {**refusal.details, "lineno": found.line, "sql": found.sql[:500]})
     return None
 
 
-def refused(text: Text, rules: SqlRules) -> Rejection | None:
+def refuse(text: Text, rules: SqlRules) -> Rejection | None:
     """A text that is run must only read; one that merely stands there is refused when it surely destroys."""
     if not text.run and (not DESTRUCTIVE.match(text.sql) or is_title(text.sql)):
         return None
@@ -91,21 +92,21 @@ def texts(code: Code) -> Iterator[Text]:
     ignored = private(code)
     for node in ast.walk(code.tree):
         if isinstance(node, ast.Call):
-            ignored |= shown(code, node)
+            ignored |= template_arguments(code, node)
             yield from run_texts(code, node)
     for node in ast.walk(code.tree):
         if isinstance(node, (ast.Constant, ast.JoinedStr)) and id(node) not in ignored:
-            sql = rendered(code, node)
+            sql = render(code, node)
             if sql:
                 yield Text(sql, node.lineno, run=False)
 
 
 def run_texts(code: Code, node: ast.Call) -> Iterator[Text]:
-    if dotted(code, node.func) not in RUNS_SQL:
+    if dotted_name(code, node.func) not in RUNS_SQL:
         return
     given = node.args[:1] or [keyword.value for keyword in node.keywords if keyword.arg in ("sql", "sqlQuery")]
     for value in (value for argument in given for value in values_of(code, argument)):
-        if sql := rendered(code, value):
+        if sql := render(code, value):
             yield Text(sql, node.lineno, run=True)
 
 
@@ -113,7 +114,7 @@ def values_of(code: Code, node: ast.expr) -> list[ast.expr]:
     return code.assigned.get(node.id, []) if isinstance(node, ast.Name) else [node]
 
 
-def rendered(code: Code, node: ast.AST) -> str | None:
+def render(code: Code, node: ast.AST) -> str | None:
     """The text, with `x` for what is filled in at run time."""
     text = text_of(code, node)
     if text is not None or not isinstance(node, ast.JoinedStr):
@@ -141,10 +142,10 @@ def private(code: Code) -> set[int]:
     return found
 
 
-def shown(code: Code, node: ast.Call) -> set[int]:
+def template_arguments(code: Code, node: ast.Call) -> set[int]:
     """The texts that a call shows to people or searches for."""
     method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-    if dotted(code, node.func) not in SHOWN and method not in SHOWN_METHODS:
+    if dotted_name(code, node.func) not in SHOWN and method not in SHOWN_METHODS:
         return set()
     return {id(part) for argument in (*node.args, *(k.value for k in node.keywords)) for part in ast.walk(argument)}
 
@@ -153,18 +154,18 @@ def in_memory(code: Code, node: ast.Call, depth: int = 0) -> bool:
     """Whether the call goes to a database that the code made for itself in memory."""
     if depth > 5 or not isinstance(node.func, ast.Attribute) or node.func.attr not in (*MAY_RUN_SQL, "cursor"):
         return False
-    if dotted(code, node.func) in ("duckdb.sql", "duckdb.query", "duckdb.execute"):
+    if dotted_name(code, node.func) in ("duckdb.sql", "duckdb.query", "duckdb.execute"):
         return True
     given = values_of(code, node.func.value)[:3]
     return bool(given) and all(isinstance(value, ast.Call) and opens_memory(code, value, depth) for value in given)
 
 
 def opens_memory(code: Code, node: ast.Call, depth: int) -> bool:
-    if dotted(code, node.func) in IN_MEMORY:
+    if dotted_name(code, node.func) in IN_MEMORY:
         return not node.args or text_of(code, node.args[0]) == ":memory:"
     return in_memory(code, node, depth + 1)
 
 
-def shortened(sql: str) -> str:
+def shorten(sql: str) -> str:
     one_line = " ".join(sql.split())
     return one_line if len(one_line) <= 120 else one_line[:117] + "..."

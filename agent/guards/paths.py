@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from agent.guards.source import MAX_DEPTH, Code, dotted, text_of
+from agent.guards.source import MAX_DEPTH, Code, dotted_name, text_of
 
 OPEN_TO_ALL = ("/tmp", "/var/tmp", "/local_disk0/tmp", "/dev/null", "/dev/stdout", "/dev/stderr")  # noqa: S108
 VOLUMES = ("/Volumes", "/dbfs/tmp")
@@ -42,14 +42,14 @@ def path_of(code: Code, node: ast.AST | None, depth: int = 0) -> str | None:
     if isinstance(node, ast.Name):
         return path_of_name(code, node.id, depth + 1)
     if isinstance(node, ast.BinOp):
-        return extended(path_of(code, node.left, depth + 1), path_of(code, node.right, depth + 1))
+        return extend(path_of(code, node.left, depth + 1), path_of(code, node.right, depth + 1))
     if isinstance(node, ast.JoinedStr) and node.values:
-        return extended(path_of(code, node.values[0], depth + 1), None)
+        return extend(path_of(code, node.values[0], depth + 1), None)
     if isinstance(node, ast.FormattedValue):
         return path_of(code, node.value, depth + 1)
     if isinstance(node, ast.Attribute):
         return (
-            extended(path_of(code, node.value, depth + 1), None) if node.attr in ("parent", "name", "parents") else None
+            extend(path_of(code, node.value, depth + 1), None) if node.attr in ("parent", "name", "parents") else None
         )
     if isinstance(node, (ast.Call, ast.Subscript)):
         return path_of_call(code, node, depth + 1)
@@ -66,23 +66,23 @@ def path_of_name(code: Code, name: str, depth: int) -> str | None:
 
 def path_of_call(code: Code, node: ast.Call | ast.Subscript, depth: int) -> str | None:
     if isinstance(node, ast.Subscript):
-        return "~" if dotted(code, node.value) == "os.environ" and text_of(code, node.slice) == "HOME" else None
-    function = dotted(code, node.func) or ""
+        return "~" if dotted_name(code, node.value) == "os.environ" and text_of(code, node.slice) == "HOME" else None
+    function = dotted_name(code, node.func) or ""
     if function in HOME or (function in ("os.getenv", "os.environ.get") and text_of(code, node.args[0]) == "HOME"):
         return "~"
     if function.startswith("tempfile."):
         return "/tmp/…"  # noqa: S108
     if function in SAME and node.args:
         parts = [path_of(code, argument, depth) for argument in node.args]
-        return parts[0] if len(parts) == 1 else extended(parts[0], parts[1])
+        return parts[0] if len(parts) == 1 else extend(parts[0], parts[1])
     if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
         rest = path_of(code, node.args[0], depth) if node.args else None
         base = path_of(code, node.func.value, depth)
-        return extended(base, rest) if node.func.attr in ("glob", "rglob", "joinpath") else base
+        return extend(base, rest) if node.func.attr in ("glob", "rglob", "joinpath") else base
     return None
 
 
-def extended(base: str | None, rest: str | None) -> str | None:
+def extend(base: str | None, rest: str | None) -> str | None:
     if base is None:
         return None
     if rest is not None and rest.startswith(("/", "~")):

@@ -25,8 +25,9 @@ from agent.guards.forbidden import (
     WRITING_METHODS,
 )
 from agent.guards.paths import SECRETS, VOLUMES, leads_outside, path_of
-from agent.guards.source import Code, dotted, read_code, read_tree, text_of
+from agent.guards.source import Code, dotted_name, read_code, read_tree, text_of
 from agent.redaction.secrets import is_sensitive_key
+from graph.program import Program
 from graph.types import Rejection
 
 
@@ -37,8 +38,8 @@ class Danger:
     line: int
 
 
-def check_python(text: str) -> Rejection | None:
-    code = read_code(text)
+def check_python(program: Program) -> Rejection | None:
+    code = read_code(program)
     if code is None:
         return None
     danger = next(dangers(code), None)
@@ -87,7 +88,7 @@ def function_danger(name: str) -> Found:
 
 def reaches(code: Code, node: ast.expr) -> Found:
     """A forbidden function or module, called or only named, under whatever alias."""
-    name = dotted(code, node)
+    name = dotted_name(code, node)
     if name is None or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
         return None
     return function_danger(name) or (module_danger(name) if "." in name or isinstance(node, ast.Call) else None)
@@ -101,7 +102,7 @@ def tunnels(code: Code, node: ast.Attribute) -> Found:
 
 def secret_variables(code: Code, node: ast.Attribute) -> Found:
     """The environment as a whole. Single harmless variables may be read."""
-    if dotted(code, node) not in ("os.environ", "os.environb"):
+    if dotted_name(code, node) not in ("os.environ", "os.environb"):
         return None
     return (
         None if id(node) in harmless_environ(code) else ("os.environ as a whole", "it holds what is not yours to see")
@@ -120,7 +121,7 @@ def harmless_environ(code: Code) -> set[int]:
 
 
 def secret_variable(code: Code, node: ast.Call | ast.Subscript) -> Found:
-    owner = dotted(code, node.func if isinstance(node, ast.Call) else node.value)
+    owner = dotted_name(code, node.func if isinstance(node, ast.Call) else node.value)
     if owner not in ("os.getenv", "os.environ.get", "os.environ.pop", "os.environ"):
         return None
     key = node.slice if isinstance(node, ast.Subscript) else (node.args[0] if node.args else None)
@@ -130,7 +131,7 @@ def secret_variable(code: Code, node: ast.Call | ast.Subscript) -> Found:
 
 def evaluates(code: Code, node: ast.Call) -> Found:
     """Text run as code: known texts are read like the rest, unknown ones are refused."""
-    name = dotted(code, node.func)
+    name = dotted_name(code, node.func)
     if name not in EVALUATORS or not node.args:
         return None
     text = text_of(code, node.args[0])
@@ -144,17 +145,17 @@ def evaluates(code: Code, node: ast.Call) -> Found:
 
 
 def dynamic_name(code: Code, node: ast.Call) -> Found:
-    name = dotted(code, node.func)
+    name = dotted_name(code, node.func)
     if name in ("__import__", "importlib.import_module") and node.args and text_of(code, node.args[0]) is None:
         return f"{name}()", "which module it takes can't be seen; import it by name"
     if name == "getattr" and len(node.args) >= 2 and text_of(code, node.args[1]) is None:
-        owner = dotted(code, node.args[0])
+        owner = dotted_name(code, node.args[0])
         return (f"getattr on {owner}", "what it takes can't be seen; name it") if owner in GUARDED_OWNERS else None
     return None
 
 
 def deletes(code: Code, node: ast.Call) -> Found:
-    name = dotted(code, node.func)
+    name = dotted_name(code, node.func)
     if name in DELETIONS and node.args:
         path = path_of(code, node.args[0])
         unknown = path is None and name == "shutil.rmtree"
@@ -168,16 +169,16 @@ def deletes(code: Code, node: ast.Call) -> Found:
 
 
 def writes(code: Code, node: ast.Call) -> Found:
-    for target in written(code, node):
+    for target in written_paths(code, node):
         path = path_of(code, target)
         if path is not None and leads_outside(path, VOLUMES):
             return f"writing to {path}", "write into the working folder, by a relative path"
     return None
 
 
-def written(code: Code, node: ast.Call) -> list[ast.expr]:
+def written_paths(code: Code, node: ast.Call) -> list[ast.expr]:
     """The paths that a call writes to, as expressions."""
-    name = dotted(code, node.func)
+    name = dotted_name(code, node.func)
     if name in ("open", "io.open"):
         return node.args[:1] if writing_mode(code, node, 1) else []
     if name in WRITES:
@@ -198,7 +199,7 @@ def writing_mode(code: Code, node: ast.Call, position: int) -> bool:
 
 
 def reads_secrets(code: Code, node: ast.Call) -> Found:
-    name = dotted(code, node.func) or ""
+    name = dotted_name(code, node.func) or ""
     method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
     if name not in READS and method != "open" and not method.startswith("read_"):
         return None

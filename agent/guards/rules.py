@@ -32,13 +32,13 @@ SESSION = ("", "temp")
 """The scratch of a local warehouse's session: what it creates without a schema is its own and goes with it."""
 
 
-def blocked(what: str, why: str, rules: SqlRules | None = None) -> Rejection:
+def block(what: str, why: str, rules: SqlRules | None = None) -> Rejection:
     """With `rules`, the refusal says where one may write instead."""
-    advice = f" {advised(rules)}" if rules is not None else ""
+    advice = f" {advise(rules)}" if rules is not None else ""
     return Rejection("SAFETY_BLOCK", f"{what} is not allowed: {why}.{advice}", {"matched": what, "reason": why})
 
 
-def advised(rules: SqlRules) -> str:
+def advise(rules: SqlRules) -> str:
     where = " or ".join(schema for schema in rules.scratch if schema)
     if "" in rules.scratch:
         return "Create tables of your own under plain names, without catalog and schema."

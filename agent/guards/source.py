@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from graph.blob import BlobError, parse_blob
+from graph.program import Program
 
 MAX_DEPTH = 12
 
@@ -25,13 +25,9 @@ class Code:
 
 
 @lru_cache(maxsize=16)
-def read_code(text: str) -> Code | None:
+def read_code(program: Program) -> Code | None:
     """None when the text is no blob or no Python: other guards say so."""
-    try:
-        tree = ast.parse(parse_blob(text).code)
-    except (BlobError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return read_tree(tree)
+    return read_tree(program.tree) if isinstance(program.tree, ast.Module) else None
 
 
 def read_tree(tree: ast.Module) -> Code:
@@ -74,48 +70,48 @@ def items(node: ast.expr) -> list[ast.expr]:
     return list(node.elts) if isinstance(node, (ast.List, ast.Tuple, ast.Set)) else [node]
 
 
-def dotted(code: Code, node: ast.AST, depth: int = 0) -> str | None:
+def dotted_name(code: Code, node: ast.AST, depth: int = 0) -> str | None:
     """What the expression stands for (`os.system`), through imports, aliases, getattr and __import__, or None."""
     if depth > MAX_DEPTH:
         return None
     if isinstance(node, ast.Name):
-        return named(code, node.id, depth)
+        return name_target(code, node.id, depth)
     if isinstance(node, ast.Attribute):
-        owner = dotted(code, node.value, depth + 1)
+        owner = dotted_name(code, node.value, depth + 1)
         return f"{owner}.{node.attr}" if owner else None
     if isinstance(node, ast.Call):
-        return called(code, node, depth)
-    return subscripted(code, node, depth) if isinstance(node, ast.Subscript) else None
+        return call_target(code, node, depth)
+    return subscript_target(code, node, depth) if isinstance(node, ast.Subscript) else None
 
 
-def named(code: Code, name: str, depth: int) -> str | None:
+def name_target(code: Code, name: str, depth: int) -> str | None:
     if name in code.imported:
         return code.imported[name]
     given = code.assigned.get(name, [])
     if len(given) == 1:
-        return dotted(code, given[0], depth + 1)
+        return dotted_name(code, given[0], depth + 1)
     return None if name in code.bound else name
 
 
-def called(code: Code, node: ast.Call, depth: int) -> str | None:
-    function = dotted(code, node.func, depth + 1)
+def call_target(code: Code, node: ast.Call, depth: int) -> str | None:
+    function = dotted_name(code, node.func, depth + 1)
     first = node.args[0] if node.args else None
     if function in ("__import__", "builtins.__import__", "importlib.import_module") and first is not None:
         return text_of(code, first)
     if function in ("getattr", "builtins.getattr") and len(node.args) >= 2:
-        owner, name = dotted(code, node.args[0], depth + 1), text_of(code, node.args[1])
+        owner, name = dotted_name(code, node.args[0], depth + 1), text_of(code, node.args[1])
         return f"{owner}.{name}" if owner and name else None
     return None
 
 
-def subscripted(code: Code, node: ast.Subscript, depth: int) -> str | None:
+def subscript_target(code: Code, node: ast.Subscript, depth: int) -> str | None:
     """`sys.modules["os"]` is os, `vars(os)["system"]` and `os.__dict__["system"]` are os.system."""
     key = text_of(code, node.slice)
     if key is None:
         return None
-    if isinstance(node.value, ast.Call) and dotted(code, node.value.func) == "vars" and node.value.args:
-        return f"{dotted(code, node.value.args[0], depth + 1)}.{key}"
-    owner = dotted(code, node.value, depth + 1)
+    if isinstance(node.value, ast.Call) and dotted_name(code, node.value.func) == "vars" and node.value.args:
+        return f"{dotted_name(code, node.value.args[0], depth + 1)}.{key}"
+    owner = dotted_name(code, node.value, depth + 1)
     if owner == "sys.modules":
         return key
     return f"{owner.removesuffix('.__dict__')}.{key}" if owner and owner.endswith(".__dict__") else None
@@ -131,9 +127,9 @@ def text_of(code: Code, node: ast.AST, depth: int = 0) -> str | None:
         given = code.assigned.get(node.id, [])
         return text_of(code, given[0], depth + 1) if len(given) == 1 else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return joined([text_of(code, node.left, depth + 1), text_of(code, node.right, depth + 1)])
+        return join([text_of(code, node.left, depth + 1), text_of(code, node.right, depth + 1)])
     if isinstance(node, ast.JoinedStr):
-        return joined([text_of(code, part, depth + 1) for part in node.values])
+        return join([text_of(code, part, depth + 1) for part in node.values])
     if isinstance(node, ast.FormattedValue):
         return text_of(code, node.value, depth + 1)
     return text_of_call(code, node, depth) if isinstance(node, ast.Call) else None
@@ -150,6 +146,6 @@ def text_of_call(code: Code, node: ast.Call, depth: int) -> str | None:
     return receiver if node.func.attr in ("strip", "lower", "upper", "format", "rstrip", "lstrip") else None
 
 
-def joined(parts: list[str | None]) -> str | None:
+def join(parts: list[str | None]) -> str | None:
     known = [part for part in parts if part is not None]
     return "".join(known) if len(known) == len(parts) else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.guards.duckdb_parser import refuse_kind, refuse_reach
 from agent.guards.engines import BLOCKED, FILE_FORMATS, FILE_NAME, TABLE_FUNCTIONS, Dialect
 from agent.guards.forbidden import words
-from agent.guards.rules import READ_ONLY, SESSION, SqlRules, blocked, unreadable
+from agent.guards.rules import READ_ONLY, SESSION, SqlRules, block, unreadable
 from graph.types import Rejection
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def check_sql(sql: str, rules: SqlRules = READ_ONLY) -> Rejection | None:
     SAFETY_BLOCK says what is not allowed; SYNTAX_ERROR that the text can't be read as one statement.
     """
     if len(sql) > MAX_CHARS or "\x00" in sql:
-        return blocked("the statement", f"it is longer than {MAX_CHARS:,} characters or holds a NUL character")
+        return block("the statement", f"it is longer than {MAX_CHARS:,} characters or holds a NUL character")
     explained, text = without_explain(sql)
     if explained and first_word(text) not in READS:
-        return blocked(f"EXPLAIN {first_word(text).upper()}", "only queries can be explained")
+        return block(f"EXPLAIN {first_word(text).upper()}", "only queries can be explained")
     if PLAIN_LOOKS[rules.dialect].match(text):
         return None
     refusal = refuse_word(text, rules) or refuse_parsed(text, rules)
@@ -105,7 +105,7 @@ def refuse_word(sql: str, rules: SqlRules) -> Rejection | None:
     if not word:
         return Rejection("SYNTAX_ERROR", "There is no SQL statement. Send one query.")
     reason = WHY.get(word, "it changes data; only queries are allowed")
-    return blocked(word.upper(), reason, rules)
+    return block(word.upper(), reason, rules)
 
 
 def refuse_parsed(sql: str, rules: SqlRules) -> Rejection | None:
@@ -115,7 +115,7 @@ def refuse_parsed(sql: str, rules: SqlRules) -> Rejection | None:
     try:
         statements = [part for part in sqlglot.parse(sql, dialect=rules.dialect) if part is not None]
         if len(statements) != 1:
-            return blocked(f"{len(statements)} statements at once", "send one statement per call")
+            return block(f"{len(statements)} statements at once", "send one statement per call")
         return refuse_tree(sql, statements[0], rules)
     except SqlglotError as error:
         return unreadable(str(error))
@@ -127,9 +127,9 @@ def refuse_tree(sql: str, root: exp.Expr, rules: SqlRules) -> Rejection | None:
     from sqlglot import exp
 
     if isinstance(root, exp.Command):
-        return blocked(first_word(sql).upper(), "it can't be checked")
+        return block(first_word(sql).upper(), "it can't be checked")
     if isinstance(root, (exp.Summarize, exp.Describe)) and not isinstance(root.this, (exp.Table, exp.Query)):
-        return blocked(f"{root.key.upper()} of this", "only tables and queries can be looked at")
+        return block(f"{root.key.upper()} of this", "only tables and queries can be looked at")
     if not isinstance(root, reading_roots()) and (refusal := refuse_write(root, rules)):
         return refusal
     return next(objections(root, rules), None)
@@ -156,12 +156,12 @@ def refuse_write(root: exp.Expr, rules: SqlRules) -> Rejection | None:
 
     name = root.key.upper()
     if not isinstance(root, (exp.Create, exp.Drop, exp.Insert, exp.Update, exp.Delete)):
-        return blocked(name, "only queries are allowed", rules)
+        return block(name, "only queries are allowed", rules)
     kind = str(root.args.get("kind") or "TABLE").upper()
     if kind not in ("TABLE", "VIEW"):
-        return blocked(f"{name} {kind}", "only tables and views can be made", rules)
+        return block(f"{name} {kind}", "only tables and views can be made", rules)
     if isinstance(root, exp.Create) and (odd := odd_property(root)):
-        return blocked(f"{name} with {odd}", "it can point outside of the scratch schema", rules)
+        return block(f"{name} with {odd}", "it can point outside of the scratch schema", rules)
     return refuse_target(root, rules)
 
 
@@ -179,12 +179,12 @@ def refuse_target(root: exp.Expr, rules: SqlRules) -> Rejection | None:
     implied = "temp" if root.find(exp.TemporaryProperty) is not None else ""
     targets = targets_of(root)
     if not targets:
-        return blocked(root.key.upper(), "its target can't be seen", rules)
+        return block(root.key.upper(), "its target can't be seen", rules)
     outside = (target for target in targets if not rules.is_scratch(target.catalog, target.db or implied))
     kind = f"{root.args['kind']} " if root.args.get("kind") else ""
     named = next((f"{root.key.upper()} {kind}{target.sql(rules.dialect)}" for target in outside), None)
     why = "it destroys data" if isinstance(root, (exp.Drop, exp.Delete)) else "it changes data"
-    return blocked(named, why, rules) if named else None
+    return block(named, why, rules) if named else None
 
 
 def targets_of(root: exp.Expr) -> list[exp.Table]:
@@ -202,7 +202,7 @@ def objections(root: exp.Expr, rules: SqlRules) -> Iterator[Rejection]:
     writes = (exp.DML, exp.DDL, exp.Drop, exp.Command, exp.Into, exp.Merge, exp.TruncateTable, exp.Alter, exp.Copy)
     for node in root.walk():
         if node is not root and isinstance(node, writes) and not isinstance(node, exp.Query):
-            yield blocked(node.key.upper(), "a query must not change data", rules)
+            yield block(node.key.upper(), "a query must not change data", rules)
         elif isinstance(node, exp.Func):
             yield from function_objections(node, rules)
         elif isinstance(node, exp.Table):
@@ -214,11 +214,9 @@ def function_objections(node: exp.Func, rules: SqlRules) -> Iterator[Rejection]:
 
     names = function_names(node)
     if found := names & BLOCKED[rules.dialect]:
-        yield blocked(f"{min(found)}()", "it reaches files, secrets, other systems or unchecked SQL")
+        yield block(f"{min(found)}()", "it reaches files, secrets, other systems or unchecked SQL")
     elif rules.dialect == "duckdb" and isinstance(node.parent, exp.Table) and not names & TABLE_FUNCTIONS:
-        yield blocked(
-            f"{min(names)}() as a table", "only range, unnest, json_each and the catalog's functions are known"
-        )
+        yield block(f"{min(names)}() as a table", "only range, unnest, json_each and the catalog's functions are known")
 
 
 def function_names(node: exp.Func) -> set[str]:
@@ -238,4 +236,4 @@ def table_objections(node: exp.Table, rules: SqlRules) -> Iterator[Rejection]:
         or FILE_NAME.search(node.alias)
         or (len(parts) > 1 and parts[-2].lower() in FILE_FORMATS and "/" in parts[-1])
     ):
-        yield blocked(f"the table name {name!r}", "it is read as a file; use the catalog's tables")
+        yield block(f"the table name {name!r}", "it is read as a file; use the catalog's tables")

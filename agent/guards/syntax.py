@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import warnings
 
-from graph.blob import BlobError, parse_blob
+from graph.blob import BlobError
+from graph.program import Program
 from graph.types import Rejection
 
 CONTEXT_LINES = 3
 
 
-def check_syntax(text: str) -> Rejection | None:
+def check_syntax(program: Program) -> Rejection | None:
     """SYNTAX_ERROR; its details: `lineno`, `offset` (from 1, after the instruction), `text`, `message`, `context`."""
-    try:
-        code = parse_blob(text).code
-    except BlobError:
+    if isinstance(program.blob, BlobError):
         return None
+    code, tree = program.blob.code, program.tree
     if "\x00" in code:
         return Rejection(
             "SYNTAX_ERROR", "The code holds a NUL character. Write it as \\x00.", {"message": "NUL character"}
         )
     try:
+        if isinstance(tree, Exception):
+            raise tree
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(ast.parse(code), "code.py", "exec")
+            compile(tree, "code.py", "exec")
     except SyntaxError as error:
-        return explained(code, error)
+        return explain(code, error)
     except (RecursionError, MemoryError, ValueError) as error:
         return Rejection("SYNTAX_ERROR", f"Python can't read the code: {error or 'it is nested too deeply'}", {})
     return None
 
 
-def explained(code: str, error: SyntaxError) -> Rejection:
+def explain(code: str, error: SyntaxError) -> Rejection:
     lineno = error.lineno or 1
     details = {
         "lineno": lineno,

@@ -77,7 +77,7 @@ def candidate(name: str, settings: ModelSettings, outside: Outside, setting: str
     provider = provider_of(name, settings)
 
     def advice(failure: Failure) -> str:
-        return advised(failure, setting, settings, provider)
+        return advise(failure, setting, settings, provider)
 
     lazy = Lazy(lambda: open_chat(name, provider, settings, outside, setting))
     return Candidate(name, lazy.open, advice, provider in RUNNING_TOTALS, lazy.close)
@@ -128,7 +128,7 @@ def open_chat(name: str, provider: str, settings: ModelSettings, outside: Outsid
     except ImportError as error:
         raise ModelUnavailable(f"{setting}.name is {name!r}: {error}".splitlines()[0]) from error
     except Exception as error:  # each provider refuses options and missing keys in its own way
-        raise ModelUnavailable(refused(name, provider, setting, error)) from error
+        raise ModelUnavailable(explain_refusal(name, provider, setting, error)) from error
 
 
 def construct(
@@ -175,7 +175,7 @@ def key(settings: ModelSettings, provider: str, outside: Outside, setting: str, 
     return {**({"api_key": value} if value else {}), **streaming}
 
 
-def refused(name: str, provider: str, setting: str, error: Exception) -> str:
+def explain_refusal(name: str, provider: str, setting: str, error: Exception) -> str:
     reason = (str(error) or type(error).__name__).splitlines()[0][:200]
     if provider == DATABRICKS:
         return f"{name} can't be opened ({reason}); set DATABRICKS_HOST and DATABRICKS_TOKEN, or change {setting}.name"
@@ -183,7 +183,7 @@ def refused(name: str, provider: str, setting: str, error: Exception) -> str:
     return f"{name} can't be opened ({reason}); set {variable} or {setting}.api_key_env, or change {setting}.name"
 
 
-def advised(failure: Failure, setting: str, settings: ModelSettings, provider: str) -> str:
+def advise(failure: Failure, setting: str, settings: ModelSettings, provider: str) -> str:
     """One line: what happened and what to change."""
     where = f" at {settings.base_url}" if settings.base_url else ""
     status = f" (HTTP {failure.status})" if failure.status else ""

@@ -100,7 +100,7 @@ class SteadyModel(BaseChatModel):
         def ask(candidate: Candidate) -> ChatResult:
             chat, bound = self._bound(candidate)
             result = chat._generate(messages, stop, **bound, **kwargs)
-            if withheld(result.generations[0]):
+            if is_withheld(result.generations[0]):
                 raise Blocked(f"{candidate.name} withheld its answer")
             return result
 
@@ -117,7 +117,7 @@ class SteadyModel(BaseChatModel):
             chat, bound = self._bound(candidate)
             chunks = stream_of(chat, messages, stop, {**bound, **kwargs})
             if candidate.running_totals:
-                chunks = counted_once(chunks)
+                chunks = count_usage_once(chunks)
             return candidate, begun(chunks, candidate.name)
 
         candidate, chunks = self._first(begin)
@@ -243,7 +243,7 @@ def begun(chunks: Iterator[ChatGenerationChunk], name: str) -> Iterator[ChatGene
     held: list[ChatGenerationChunk] = []
     for chunk in chunks:
         held.append(chunk)
-        if withheld(chunk):
+        if is_withheld(chunk):
             raise Blocked(f"{name} withheld its answer")
         if chunk.text or getattr(chunk.message, "tool_call_chunks", None):
             break
@@ -252,7 +252,7 @@ def begun(chunks: Iterator[ChatGenerationChunk], name: str) -> Iterator[ChatGene
     return chain(held, chunks)
 
 
-def withheld(generation: ChatGeneration) -> bool:
+def is_withheld(generation: ChatGeneration) -> bool:
     """Whether the provider's filter ended the reply before it said anything."""
     info = {**generation.message.response_metadata, **(generation.generation_info or {})}
     finish = info.get("finish_reason") or info.get("finishReason") or info.get("stop_reason")
@@ -261,7 +261,7 @@ def withheld(generation: ChatGeneration) -> bool:
     return silent and isinstance(finish, str) and finish in BLOCKED_FINISHES
 
 
-def counted_once(chunks: Iterator[ChatGenerationChunk]) -> Iterator[ChatGenerationChunk]:
+def count_usage_once(chunks: Iterator[ChatGenerationChunk]) -> Iterator[ChatGenerationChunk]:
     """The stream with its last token count only, since chunks are added up by whoever reads them."""
     usage = None
     for chunk in chunks:

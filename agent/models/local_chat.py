@@ -108,7 +108,7 @@ class LocalChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        reply, prefix = self._reply(messages, offered(kwargs))
+        reply, prefix = self._reply(messages, offered_tools(kwargs))
         if reply.error is not None:
             raise reply.error
         return ChatResult(generations=[ChatGeneration(message=whole(reply, prefix, messages))])
@@ -120,12 +120,12 @@ class LocalChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        reply, prefix = self._reply(messages, offered(kwargs))
+        reply, prefix = self._reply(messages, offered_tools(kwargs))
         for chunk in pieces(reply, prefix, messages):
             yield ChatGenerationChunk(message=chunk)
 
 
-def offered(kwargs: Mapping[str, Any]) -> list[str]:
+def offered_tools(kwargs: Mapping[str, Any]) -> list[str]:
     return [tool["function"]["name"] for tool in kwargs.get("tools") or ()]
 
 
@@ -135,14 +135,14 @@ def call_prefix(position: int, messages: Sequence[BaseMessage]) -> str:
     return f"call_{sha256(f'{position}{seen}'.encode()).hexdigest()[:8]}"
 
 
-def identified(reply: Reply, prefix: str) -> Iterator[tuple[str, Call]]:
+def give_ids(reply: Reply, prefix: str) -> Iterator[tuple[str, Call]]:
     for number, call in enumerate(reply.calls, start=1):
         yield call.call_id or f"{prefix}_{number}", call
 
 
 def whole(reply: Reply, prefix: str, messages: Sequence[BaseMessage]) -> AIMessage:
     message = AIMessage(content=reply.text, usage_metadata=usage(reply, messages))
-    for call_id, call in identified(reply, prefix):
+    for call_id, call in give_ids(reply, prefix):
         arguments = as_object(call.text())
         if arguments is None:
             error = "the arguments are not a JSON object"
@@ -159,7 +159,7 @@ def pieces(reply: Reply, prefix: str, messages: Sequence[BaseMessage]) -> Iterat
     for piece in PIECE.findall(reply.text):
         if piece:
             yield AIMessageChunk(content=piece)
-    for index, (call_id, call) in enumerate(identified(reply, prefix)):
+    for index, (call_id, call) in enumerate(give_ids(reply, prefix)):
         head = tool_call_chunk(name=call.name, args="", id=call_id, index=index)
         yield AIMessageChunk(content="", tool_call_chunks=[head])
         text = call.text()

@@ -95,7 +95,7 @@ def insert(table: Table) -> str:
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
-def stored(value: Any) -> Any:
+def to_sqlite(value: Any) -> Any:
     """A row's value as SQLite keeps it: times are ISO 8601 texts in UTC, which sort as they should.
 
     Half characters, which models can write and UTF-8 can't, become question marks.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.records.columns import ARTIFACT_REGISTRY, RUN_STATE, ArtifactRow, ArtifactType, RunRow, RunState
-from agent.records.database import Database, insert, stored
+from agent.records.database import Database, insert, to_sqlite
 from agent.records.lifecycle import UnknownArtifact, step
 from agent.redaction.payload import to_json
 from agent.redaction.secrets import redact_text
@@ -52,7 +52,7 @@ class ArtifactRegistry:
             if row is None:
                 raise UnknownArtifact(f"No artifact {artifact_id} is registered.")
             status = step(artifact_id, row.status, wanted)
-            moved = stepped(row, status, metadata)
+            moved = advance_row(row, status, metadata)
             connection.execute(UPDATE_ARTIFACT, changes(moved))
             follow_run(connection, moved, wanted, metadata)
 
@@ -85,16 +85,16 @@ UPDATE_RUN = (
 
 
 def values(row: ArtifactRow | RunRow) -> tuple[Any, ...]:
-    return tuple(stored(value) for value in astuple(row))
+    return tuple(to_sqlite(value) for value in astuple(row))
 
 
 def changes(row: ArtifactRow) -> tuple[Any, ...]:
     keys = (row.code_artifact_key, row.stdout_artifact_key, row.stderr_artifact_key)
-    times = (stored(row.updated_time), stored(row.consumed_time))
+    times = (to_sqlite(row.updated_time), to_sqlite(row.consumed_time))
     return (row.status, row.metadata_json, *keys, *times, row.artifact_id)
 
 
-def stepped(row: ArtifactRow, status: ArtifactStatus, metadata: Mapping[str, Any]) -> ArtifactRow:
+def advance_row(row: ArtifactRow, status: ArtifactStatus, metadata: Mapping[str, Any]) -> ArtifactRow:
     """The row after the step. Artifact keys in the metadata go to their columns, the rest is merged."""
     now = datetime.now(UTC)
     keys = {name: metadata[name] for name in KEYS if metadata.get(name)}
@@ -115,7 +115,7 @@ def follow_run(
     connection.execute(
         "UPDATE run_state SET status = ?, updated_time = ? "
         "WHERE thread_id = ? AND artifact_id = ? AND status IN ('queued', 'running')",
-        (state, stored(row.updated_time), row.session_id, row.artifact_id),
+        (state, to_sqlite(row.updated_time), row.session_id, row.artifact_id),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent.records.columns import ADK_TELEMETRY, columns_of
-from agent.records.database import Database, RecordsUnavailable, insert, stored
+from agent.records.database import Database, RecordsUnavailable, insert, to_sqlite
 from agent.redaction.payload import to_json
 from agent.redaction.secrets import redact_text
 
@@ -94,7 +94,7 @@ class TelemetryLog:
         given |= {"callback_name": callback_name, "created_time": now, "payload_json": self._payload(fields)}
         if reason := given.get("blocked_reason"):
             given["blocked_reason"] = redact_text(reason)
-        return tuple(stored(given.get(name)) for name in COLUMNS)
+        return tuple(to_sqlite(given.get(name)) for name in COLUMNS)
 
     def _payload(self, fields: Mapping[str, Any]) -> str | None:
         payload = fields.get("payload")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.records.columns import RUNNING_TURNS, TurnRow
-from agent.records.database import Database, stored
+from agent.records.database import Database, to_sqlite
 
 
 class RunningTurns:
@@ -16,7 +16,7 @@ class RunningTurns:
 
     def started(self, thread_id: str, request_id: str) -> None:
         """Started again, a request is no longer asked to stop."""
-        row = (thread_id, request_id, os.getpid(), process_started(os.getpid()), stored(datetime.now(UTC)), None)
+        row = (thread_id, request_id, os.getpid(), start_time_of(os.getpid()), to_sqlite(datetime.now(UTC)), None)
         with self._database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO running_turns VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -29,7 +29,7 @@ class RunningTurns:
     def running(self, thread_id: str) -> list[TurnRow]:
         """Turns of living processes only: one that was killed left its row behind."""
         rows = self._database.rows(RUNNING_TURNS, "WHERE thread_id = ?", (thread_id,), TurnRow)
-        return [row for row in rows if process_started(row.pid) == row.process_started]
+        return [row for row in rows if start_time_of(row.pid) == row.process_started]
 
     def request_cancel(self, thread_id: str) -> bool:
         turns = self.running(thread_id)
@@ -37,7 +37,7 @@ class RunningTurns:
             for turn in turns:
                 connection.execute(
                     "UPDATE running_turns SET cancel_time = ? WHERE thread_id = ? AND request_id = ?",
-                    (stored(datetime.now(UTC)), thread_id, turn.request_id),
+                    (to_sqlite(datetime.now(UTC)), thread_id, turn.request_id),
                 )
         return bool(turns)
 
@@ -46,7 +46,7 @@ class RunningTurns:
         return bool(self._database.rows(RUNNING_TURNS, where, (thread_id, request_id), TurnRow))
 
 
-def process_started(pid: int) -> str:
+def start_time_of(pid: int) -> str:
     """What tells a process from a later one with the same id; empty when there is none."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.exists():

@@ -16,7 +16,7 @@ MAX_DEPTH = 12
 
 def to_json(value: Any, max_chars: int = MAX_CHARS) -> str:
     """JSON text of at most about `max_chars` characters. Long strings and lists say how much was left out."""
-    text = json.dumps(redact(bounded(value, max_chars // 2)), default=str, ensure_ascii=False)
+    text = json.dumps(redact(bound(value, max_chars // 2)), default=str, ensure_ascii=False)
     if len(text) <= max_chars:
         return text
     return json.dumps(
@@ -24,28 +24,28 @@ def to_json(value: Any, max_chars: int = MAX_CHARS) -> str:
     )
 
 
-def bounded(value: Any, chars: int, depth: int = 0) -> Any:
+def bound(value: Any, chars: int, depth: int = 0) -> Any:
     if isinstance(value, str):
-        return shortened(value, chars)
+        return shorten(value, chars)
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if depth >= MAX_DEPTH:
-        return shortened(str(value), chars)
-    return bounded_container(value, chars, depth + 1)
+        return shorten(str(value), chars)
+    return bound_container(value, chars, depth + 1)
 
 
-def bounded_container(value: Any, chars: int, depth: int) -> Any:
+def bound_container(value: Any, chars: int, depth: int) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return {str(key)[:200]: bounded(item, chars, depth) for key, item in list(value.items())[:MAX_ITEMS]}
+        return {str(key)[:200]: bound(item, chars, depth) for key, item in list(value.items())[:MAX_ITEMS]}
     if isinstance(value, (list, tuple)):
-        kept = [bounded(item, chars, depth) for item in value[:MAX_ITEMS]]
+        kept = [bound(item, chars, depth) for item in value[:MAX_ITEMS]]
         return [*kept, f"... ({len(value) - MAX_ITEMS} items omitted)"] if len(value) > MAX_ITEMS else kept
-    return shortened(str(value), chars)
+    return shorten(str(value), chars)
 
 
-def shortened(text: str, chars: int) -> str:
+def shorten(text: str, chars: int) -> str:
     if len(text) <= chars:
         return text
     return f"{text[:chars]}... ({len(text) - chars} characters omitted)"

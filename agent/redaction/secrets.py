@@ -39,13 +39,13 @@ def redact(value: Any) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, Mapping):
-        return {str(key): redacted_entry(str(key), item) for key, item in value.items()}
+        return {str(key): redact_entry(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact(item) for item in value]
     return value
 
 
-def redacted_entry(key: str, value: Any) -> Any:
+def redact_entry(key: str, value: Any) -> Any:
     return REDACTED if value is not None and is_sensitive_key(key) else redact(value)
 
 

@@ -38,7 +38,7 @@ def log_agent(settings: Settings, name: str = "agent", root: Path = ROOT, **opti
     import mlflow
 
     allowed = {} if "auth_policy" in options else {"resources": resources_of(settings)}
-    with rehearsed():
+    with rehearse():
         logged: ModelInfo = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(root / "agent" / "agent.py"),
@@ -72,7 +72,7 @@ def endpoints_of(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def rehearsed() -> Iterator[None]:
+def rehearse() -> Iterator[None]:
     """MLflow tries the example while it logs; within this, requests are read and answered, and nothing is opened."""
     token = _rehearsing.set(True)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from agent.core import Request, checked
+from agent.request import Request, check_id
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ def read_request(asked: ResponsesAgentRequest) -> Request:
 
     The thread is custom_inputs.thread_id, else context.conversation_id; without either the core makes one.
     """
-    custom = known(asked.custom_inputs or {})
+    custom = check_inputs(asked.custom_inputs or {})
     conversation = asked.context.conversation_id if asked.context else None
-    thread = checked("custom_inputs.thread_id", custom.get("thread_id"))
+    thread = check_id("custom_inputs.thread_id", custom.get("thread_id"))
     return Request(
         text=newest(asked.input),
-        thread_id=thread or checked("context.conversation_id", conversation),
-        request_id=checked("custom_inputs.request_id", custom.get("request_id")),
-        user_id=checked("context.user_id", asked.context.user_id if asked.context else None),
-        state=scoped(custom.get("state")),
+        thread_id=thread or check_id("context.conversation_id", conversation),
+        request_id=check_id("custom_inputs.request_id", custom.get("request_id")),
+        user_id=check_id("context.user_id", asked.context.user_id if asked.context else None),
+        state=read_state(custom.get("state")),
     )
 
 
-def known(custom: Mapping[str, Any]) -> Mapping[str, Any]:
+def check_inputs(custom: Mapping[str, Any]) -> Mapping[str, Any]:
     """Unknown inputs pass, since platforms add their own; a misspelt one would silently start a new thread."""
     for name in sorted(custom.keys() - set(INPUTS)):
         if near := get_close_matches(name, INPUTS, n=1, cutoff=0.75):
@@ -72,7 +72,7 @@ def part_text(part: Mapping[str, Any]) -> str:
     return str(part["text"])
 
 
-def scoped(state: Any) -> Mapping[str, Any]:
+def read_state(state: Any) -> Mapping[str, Any]:
     """State to set before the turn, by scoped key: `temp:`, `user:`, `app:` or none for the thread's own."""
     if state is None:
         return {}

@@ -43,7 +43,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
         listening(settings.serve.host, settings.serve.port) as listener,
         closing(ServedAgent(settings, **given)) as agent,
     ):
-        agent.opened()
+        agent.open()
         config = uvicorn.Config(
             app_of(agent),
             log_config=None,
@@ -82,11 +82,11 @@ def app_of(served: ServedAgent) -> App:
 
     server = AgentServer("ResponsesAgent")
     server.validator = validator()
-    server.app.add_exception_handler(HTTPException, told)
+    server.app.add_exception_handler(HTTPException, explain)
     return Bodies(server.app)
 
 
-async def told(request: Any, error: Any) -> JSONResponse:
+async def explain(request: Any, error: Any) -> JSONResponse:
     """MLflow's refusals in the form whose message OpenAI's clients raise."""
     from fastapi.responses import JSONResponse
 

@@ -13,15 +13,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graph.events import CallAnswered, CallStarted, ChunkRead, Event, StageReached, Token, TurnEnded, TurnStarted
-from graph.types import ConversationResult, End, Usage
+from graph.endings import ENDS
+from graph.events import (
+    CallAnswered,
+    CallStarted,
+    ChunkRead,
+    Event,
+    ModelCalled,
+    StageReached,
+    Token,
+    TurnEnded,
+    TurnStarted,
+)
+from graph.types import ConversationResult, Usage
 
 if TYPE_CHECKING:
     from mlflow.types.responses import ResponsesAgentResponse, ResponsesAgentStreamEvent
 
 Item = dict[str, Any]
-
-IN_GOOD_ORDER: frozenset[End] = frozenset({"answer", "exit_loop", "job_started", "run_running"})
 
 
 def stream(events: Iterable[Event], created_at: float) -> Iterator[ResponsesAgentStreamEvent]:
@@ -72,15 +81,15 @@ class Transcript:
             "created_at": self.created_at,
             "status": "in_progress",
             "output": list(self.output),
-            "custom_outputs": self.known(),
+            "custom_outputs": self.custom_outputs(),
         }
         if self.result is not None:
-            so_far |= {"status": status_of(self.result), "usage": counted(self.result.usage)}
+            so_far |= {"status": status_of(self.result), "usage": usage_of(self.result.usage)}
             if self.result.status == "fatal_error":
                 so_far["error"] = {"code": self.result.end, "message": complaint(self.result)}
         return so_far
 
-    def known(self) -> dict[str, Any]:
+    def custom_outputs(self) -> dict[str, Any]:
         """The custom_outputs: which thread and request it is and, at the end, how it ended."""
         ids: dict[str, Any] = {"thread_id": self.thread_id, "request_id": self.request_id}
         if self.result is None:
@@ -111,7 +120,7 @@ class Transcript:
             yield self.event(
                 "response.output_item.added", output_index=self.place, item=self.message("", "in_progress")
             )
-            yield self.event("response.content_part.added", **self.part, part=spoken(""))
+            yield self.event("response.content_part.added", **self.part, part=text_part(""))
         self.writing += text
         yield self.event("response.output_text.delta", **self.part, delta=text)
 
@@ -120,7 +129,7 @@ class Transcript:
         if not (text := self.writing):
             return
         yield self.event("response.output_text.done", **self.part, text=text)
-        yield self.event("response.content_part.done", **self.part, part=spoken(text))
+        yield self.event("response.content_part.done", **self.part, part=text_part(text))
         self.said, self.writing = text, ""
         yield self.done(self.message(text, "completed"))
 
@@ -137,11 +146,11 @@ class Transcript:
 
     def event(self, kind: str, noted: Mapping[str, Any] | None = None, **fields: Any) -> Mapping[str, Any]:
         self._sequence += 1
-        custom = self.known() | dict(noted or {})
+        custom = self.custom_outputs() | dict(noted or {})
         return {"type": kind, "sequence_number": self._sequence - 1, "custom_outputs": custom} | fields
 
     def message(self, text: str, status: str) -> Item:
-        content = [spoken(text)] if text else []
+        content = [text_part(text)] if text else []
         return {"id": self.item_id("msg"), "type": "message", "role": "assistant", "status": status, "content": content}
 
     def note(self, text: str) -> Item:
@@ -160,15 +169,15 @@ class Transcript:
         return {"item_id": self.item_id("msg"), "output_index": self.place, "content_index": 0}
 
 
-def started(turn: Transcript, event: TurnStarted) -> Iterator[Mapping[str, Any]]:
+def show_start(turn: Transcript, event: TurnStarted) -> Iterator[Mapping[str, Any]]:
     yield from turn.begin(event.thread_id, event.request_id)
 
 
-def written(turn: Transcript, event: Token) -> Iterator[Mapping[str, Any]]:
+def show_token(turn: Transcript, event: Token) -> Iterator[Mapping[str, Any]]:
     yield from turn.write(event.text)
 
 
-def called(turn: Transcript, event: CallStarted) -> Iterator[Mapping[str, Any]]:
+def show_call(turn: Transcript, event: CallStarted) -> Iterator[Mapping[str, Any]]:
     yield from turn.close()
     yield from turn.add(
         {
@@ -182,7 +191,7 @@ def called(turn: Transcript, event: CallStarted) -> Iterator[Mapping[str, Any]]:
     )
 
 
-def answered(turn: Transcript, event: CallAnswered) -> Iterator[Mapping[str, Any]]:
+def show_answer(turn: Transcript, event: CallAnswered) -> Iterator[Mapping[str, Any]]:
     yield from turn.close()
     yield from turn.add(
         {
@@ -195,7 +204,7 @@ def answered(turn: Transcript, event: CallAnswered) -> Iterator[Mapping[str, Any
     )
 
 
-def reached(turn: Transcript, event: StageReached) -> Iterator[Mapping[str, Any]]:
+def show_stage(turn: Transcript, event: StageReached) -> Iterator[Mapping[str, Any]]:
     yield from turn.close()
     if event.status == "executing" and event.run_id:
         turn.running[event.artifact_id] = event.run_id
@@ -205,7 +214,7 @@ def reached(turn: Transcript, event: StageReached) -> Iterator[Mapping[str, Any]
     yield from turn.add(turn.note(f"{heading}\n{event.detail}" if event.detail else heading), stage=asdict(event))
 
 
-def read(turn: Transcript, event: ChunkRead) -> Iterator[Mapping[str, Any]]:
+def show_progress(turn: Transcript, event: ChunkRead) -> Iterator[Mapping[str, Any]]:
     """Progress is no item until the last chunk is read: a long output has hundreds."""
     if event.done < event.total:
         so_far = turn.response() | {"output": []}
@@ -216,7 +225,7 @@ def read(turn: Transcript, event: ChunkRead) -> Iterator[Mapping[str, Any]]:
     yield from turn.add(turn.note(text), chunks=asdict(event))
 
 
-def ended(turn: Transcript, event: TurnEnded) -> Iterator[Mapping[str, Any]]:
+def show_end(turn: Transcript, event: TurnEnded) -> Iterator[Mapping[str, Any]]:
     yield from turn.begin(event.result.thread_id, event.result.request_id)
     yield from rest_of(turn, event.result.response_text or complaint(event.result))
     turn.result = event.result
@@ -236,24 +245,26 @@ def rest_of(turn: Transcript, text: str) -> Iterator[Mapping[str, Any]]:
 
 
 SHOWN: dict[type, Callable[[Transcript, Any], Iterator[Mapping[str, Any]]]] = {
-    TurnStarted: started,
-    Token: written,
-    CallStarted: called,
-    StageReached: reached,
-    ChunkRead: read,
-    CallAnswered: answered,
-    TurnEnded: ended,
+    TurnStarted: show_start,
+    Token: show_token,
+    CallStarted: show_call,
+    StageReached: show_stage,
+    ChunkRead: show_progress,
+    CallAnswered: show_answer,
+    TurnEnded: show_end,
 }
 
 
-def spoken(text: str) -> dict[str, Any]:
+NOT_SHOWN: frozenset[type] = frozenset({ModelCalled})
+"""Their sum is the response's usage."""
+
+
+def text_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": []}
 
 
 def status_of(result: ConversationResult) -> str:
-    if result.status == "fatal_error":
-        return "failed"
-    return "completed" if result.end in IN_GOOD_ORDER else "incomplete"
+    return "failed" if result.status == "fatal_error" else ENDS[result.end].status
 
 
 def complaint(result: ConversationResult) -> str:
@@ -263,7 +274,7 @@ def complaint(result: ConversationResult) -> str:
     return result.fatal_error_msg or f"The request failed ({result.end})."
 
 
-def counted(usage: Usage) -> dict[str, Any]:
+def usage_of(usage: Usage) -> dict[str, Any]:
     """Providers' cached and reasoning tokens are not told apart from the rest."""
     return {
         "input_tokens": usage.input_tokens,

@@ -85,7 +85,7 @@ def read_environment(variables: Variables, keys: Mapping[str, Key], source: str 
     Raises SettingsError for an RLM_ name that no setting has.
     """
     behind = f" ({source})" if source else ""
-    older = [given for name in ADK for given in translated(name, variables, behind)]
+    older = [given for name in ADK for given in translate(name, variables, behind)]
     return [*older, *own(variables, keys, behind)]
 
 
@@ -102,7 +102,7 @@ def own(variables: Variables, keys: Mapping[str, Key], behind: str) -> Iterator[
             raise SettingsError(f"{name}{behind}: there is no such setting; {suggestion(key, keys, variable)}")
 
 
-def translated(name: str, variables: Variables, behind: str) -> Iterator[Given]:
+def translate(name: str, variables: Variables, behind: str) -> Iterator[Given]:
     value, aliases = variables.get(name, "").strip(), ADK[name]
     if not value or isinstance(aliases, Ignored):
         return
@@ -111,7 +111,7 @@ def translated(name: str, variables: Variables, behind: str) -> Iterator[Given]:
             yield Given(alias.key, meant, f"{name}{behind}")
 
 
-def ignored(variables: Variables) -> dict[str, str]:
+def find_ignored(variables: Variables) -> dict[str, str]:
     """The older names that are set and have no effect, with the reason."""
     return {name: why.reason for name, why in ADK.items() if isinstance(why, Ignored) and variables.get(name)}
 

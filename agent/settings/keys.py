@@ -52,7 +52,7 @@ class Key:
 
     @property
     def may_be(self) -> str:
-        return described(self.kind) + (", or null" if self.optional else "")
+        return describe_kind(self.kind) + (", or null" if self.optional else "")
 
     def _prepared(self, value: Any) -> Any:
         if isinstance(value, bool) and self._base is not bool:
@@ -119,10 +119,10 @@ def without_none(annotation: Any) -> tuple[Any, bool]:
     return kind, True
 
 
-def described(kind: Any) -> str:
+def describe_kind(kind: Any) -> str:
     if get_origin(kind) is Annotated:
         base, *about = get_args(kind)
-        return next((one.description for one in about if getattr(one, "description", None)), described(base))
+        return next((one.description for one in about if getattr(one, "description", None)), describe_kind(base))
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
@@ -150,7 +150,7 @@ def flatten(
     for name, value in given.items():
         key = f"{prefix}{name}"
         if key in keys:
-            yield from told(Given(key, value, where(key)), keys[key])
+            yield from flatten_value(Given(key, value, where(key)), keys[key])
         elif members := [known for known in keys if known.startswith(f"{key}.")]:
             if isinstance(value, Mapping):
                 yield from flatten(value, keys, where, f"{key}.")
@@ -160,7 +160,7 @@ def flatten(
             raise SettingsError(f"{where(key)}: there is no setting {key}; {suggestion(key, keys)}")
 
 
-def told(given: Given, key: Key) -> Iterator[Given]:
+def flatten_value(given: Given, key: Key) -> Iterator[Given]:
     if not given.empty and (given.value is not None or key.optional):
         yield given
 

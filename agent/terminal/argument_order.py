@@ -17,14 +17,14 @@ class AnyOrder(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         flags = {name: bool(getattr(one, "is_flag", False)) for one in self.params for name in getattr(one, "opts", ())}
         flags.pop("--help", None)
-        front, rest = sorted_out(args, flags)
+        front, rest = separate_options(args, flags)
         if rest and rest[0] not in self.commands and rest[0] != "--help":
             check_slip(rest, list(self.commands))
             rest = [ASK, *rest]
         return super().parse_args(ctx, [*front, *rest])
 
 
-def sorted_out(args: list[str], flags: dict[str, bool]) -> tuple[list[str], list[str]]:
+def separate_options(args: list[str], flags: dict[str, bool]) -> tuple[list[str], list[str]]:
     """The group's own options with their values, and all the rest in order. After `--` everything is rest."""
     front: list[str] = []
     rest: list[str] = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.terminal.options import Options, load
@@ -13,21 +16,24 @@ from agent.terminal.tables import show_rows
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from agent.artifacts.folder import ArtifactSummary, FolderArtifacts
+    from agent.artifacts.protocol import Artifacts, ArtifactSummary
 
 PREFIX = "art_"
 OUTPUT_LINES = 60
 COLUMNS = ("artifact", "status", "seconds", "created", "thread", "about")
 
 
-def store_of(options: Options) -> FolderArtifacts:
-    from agent.artifacts.folder import FolderArtifacts
+@contextmanager
+def artifacts_of(options: Options) -> Iterator[Artifacts]:
+    from agent.core import open_artifacts
 
-    return FolderArtifacts(load(options).settings.artifacts_path)
+    with open_artifacts(load(options).settings, secrets=os.environ.get) as artifacts:
+        yield artifacts
 
 
 def list_artifacts(options: Options, most: int) -> None:
-    everything = store_of(options).list()
+    with artifacts_of(options) as artifacts:
+        everything = artifacts.list()
     chosen = [one for one in everything if one.thread_id.startswith(options.thread or "")]
     show_rows(COLUMNS, rows(islice(chosen, most)), options.json)
 
@@ -46,7 +52,7 @@ def rows(summaries: Iterable[ArtifactSummary]) -> list[tuple[Any, ...]]:
     ]
 
 
-def found(store: FolderArtifacts, text: str) -> ArtifactSummary:
+def find_artifact(store: Artifacts, text: str) -> ArtifactSummary:
     """The artifact with this id, or the only one whose id starts so, with or without `art_`. Raises InvalidRequest."""
     start = text if text.startswith(PREFIX) else f"{PREFIX}{text}"
     near = [one for one in store.list() if one.artifact_id.startswith(start)]
@@ -56,12 +62,12 @@ def found(store: FolderArtifacts, text: str) -> ArtifactSummary:
 
 
 def show(options: Options, text: str) -> None:
-    store = store_of(options)
-    summary = found(store, text)
-    if options.json:
-        show_json(summary, store.folder(summary.artifact_id))
-    else:
-        show_summary(summary, store.folder(summary.artifact_id))
+    with artifacts_of(options) as store:
+        summary = find_artifact(store, text)
+        if options.json:
+            show_json(summary, store.folder(summary.artifact_id))
+        else:
+            show_summary(summary, store.folder(summary.artifact_id))
 
 
 def show_json(summary: ArtifactSummary, folder: str) -> None:
@@ -108,8 +114,8 @@ def preview(text: str) -> str:
 
 
 def open_(options: Options, text: str) -> None:
-    store = store_of(options)
-    notebook = store.path(found(store, text).artifact_id) / "notebook.ipynb"
+    with artifacts_of(options) as store:
+        notebook = Path(store.folder(find_artifact(store, text).artifact_id), "notebook.ipynb")
     print(notebook)  # noqa: T201 - the command line
     if sys.stdout.isatty():
         import typer

@@ -6,16 +6,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from agent.terminal.exit_codes import INTERRUPTED, OK, PARTIAL, REFUSED
+from agent.terminal.exit_codes import REFUSED
 from agent.terminal.options import Options, load
 from graph.errors import InvalidRequest
 from graph.types import ConversationResult
 
 if TYPE_CHECKING:
+    from agent.config import Settings
     from agent.core import Agent
+    from agent.data.source import DataSource
     from agent.terminal.displays import Display
-
-WELL_ENDED = ("answer", "exit_loop", "job_started", "run_running")
 
 
 def ask_once(options: Options, words: str) -> int:
@@ -25,16 +25,24 @@ def ask_once(options: Options, words: str) -> int:
         raise InvalidRequest('There is no question: python main.py "How many vendors are there?"')
     settings = load(options).settings
     from agent.core import Request, open_agent
-    from agent.platforms.local.composition import prepared
+    from agent.home import make_home
     from agent.terminal.logfile import log_to
-    from agent.terminal.threads import found
     from agent.terminal.turn import follow
 
-    log_to(prepared(settings.home))
+    log_to(make_home(settings.home))
     with open_agent(settings, secrets=os.environ.get) as agent:
-        thread_id = found(agent.saver, options.thread) if options.thread else None
-        result = follow(agent.run, Request(question, thread_id), display_for(options, agent))
+        thread_id = agent.threads().find(options.thread) if options.thread else None
+        result = follow(
+            agent.run, Request(question, thread_id, source=named_source(options, settings)), display_for(options, agent)
+        )
     return exit_code(result, spoken=options.json or options.json_events or options.quiet)
+
+
+def named_source(options: Options, settings: Settings) -> DataSource | None:
+    """The data that the command line names; None leaves it to the thread."""
+    from agent.core import source_of
+
+    return source_of(settings) if options.data or options.text else None
 
 
 def display_for(options: Options, agent: Agent) -> Display:
@@ -52,10 +60,10 @@ def display_for(options: Options, agent: Agent) -> Display:
 
 def exit_code(result: ConversationResult, spoken: bool) -> int:
     """`spoken`: nobody was told yet on standard error why a turn failed."""
-    if result.end == "cancelled":
-        return INTERRUPTED
     if result.status == "fatal_error":
         if spoken:
             print(" ".join((result.fatal_error_msg or "").split()), file=sys.stderr)  # noqa: T201 - the command line
         return REFUSED
-    return OK if result.end in WELL_ENDED else PARTIAL
+    from graph.endings import ENDS
+
+    return ENDS[result.end].exit_code

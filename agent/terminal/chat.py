@@ -19,7 +19,8 @@ from prompt_toolkit.key_binding import KeyBindings
 from rich.console import Console
 from rich.text import Text
 
-from agent.platforms.local.composition import prepared
+from agent.home import make_home
+from agent.terminal.asking import named_source
 from agent.terminal.logfile import log_to
 from agent.terminal.options import Options, load
 from graph.errors import AgentError, InvalidRequest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from agent.config import Loaded
     from agent.core import Agent
+    from agent.data.source import DataSource
     from agent.terminal.displays import Display
 
 HISTORY = "history"
@@ -38,12 +40,15 @@ WELCOME = "Ask about your data. /help shows the commands, Ctrl-C cancels, Ctrl-D
 
 @dataclass
 class Chat:
-    """One sitting. `pending` is state that goes with the next question; `spent` sums up the sitting's turns."""
+    """One sitting. `source` is the data that the command line named, `pending` state that goes with the next question;
+    `spent` sums up the sitting's turns.
+    """
 
     loaded: Loaded
     opening: Future[Agent]
     console: Console
     thread_id: str = field(default_factory=lambda: str(uuid4()))
+    source: DataSource | None = None
     pending: dict[str, Any] = field(default_factory=dict)
     spent: Usage = field(default_factory=Usage)
     turns: int = 0
@@ -77,10 +82,10 @@ class Chat:
     def ask(self, question: str) -> None:
         from agent.core import Request
         from agent.terminal.turn import follow
-        from agent.tracing.turns import run_traced
+        from agent.tracing.turns import run_with_trace
 
-        request = Request(question, self.thread_id, state=self.pending)
-        result = follow(partial(run_traced, self.agent), request, self.display())
+        request = Request(question, self.thread_id, state=self.pending, source=self.source)
+        result = follow(partial(run_with_trace, self.agent), request, self.display())
         self.pending = {}
         self.thread_id = result.thread_id
         self.spent, self.turns = self.spent + result.usage, self.turns + 1
@@ -109,10 +114,11 @@ def chat(options: Options) -> int:
     if not sys.stdout.isatty() or options.json or options.json_events:
         raise InvalidRequest('A chat needs a terminal; give a question: python main.py "How many vendors are there?"')
     loaded = load(options)
-    log_to(prepared(loaded.settings.home))
+    log_to(make_home(loaded.settings.home))
     console = Console(highlight=False)
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as worker:
-        sitting = Chat(loaded, worker.submit(opened, loaded), console)
+        sitting = Chat(loaded, worker.submit(open_agent_for, loaded), console)
+        sitting.source = named_source(options, loaded.settings)
         try:
             if options.thread:
                 go_on(sitting, options.thread)
@@ -122,7 +128,7 @@ def chat(options: Options) -> int:
     return 0
 
 
-def opened(loaded: Loaded) -> Agent:
+def open_agent_for(loaded: Loaded) -> Agent:
     from agent.core import open_agent
     from agent.tracing.turns import prepare
 
@@ -141,11 +147,11 @@ def close(opening: Future[Agent]) -> None:
 
 
 def go_on(sitting: Chat, text: str) -> None:
-    from agent.terminal.threads import config_of, exchanges, found, messages_of, show_exchanges
+    from agent.terminal.threads import show_exchanges
 
-    sitting.thread_id = found(sitting.agent.saver, text)
-    turns = exchanges(messages_of(sitting.agent.saver.get_tuple(config_of(sitting.thread_id))))
-    show_exchanges(sitting.thread_id, turns, sitting.console)
+    threads = sitting.agent.threads()
+    sitting.thread_id = threads.find(text)
+    show_exchanges(sitting.thread_id, threads.exchanges(sitting.thread_id), sitting.console)
 
 
 def converse(sitting: Chat, session: PromptSession[str]) -> None:

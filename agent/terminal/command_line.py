@@ -38,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="main.py", standalone_mode=False)
     except (SettingsError, AgentError, StoreError) as error:
-        return refused(str(error))
+        return refuse(str(error))
     except TyperException as error:
-        return refused(f"{error.format_message()} (main.py --help shows what there is)")
+        return refuse(f"{error.format_message()} (main.py --help shows what there is)")
     except (KeyboardInterrupt, Abort):
         return INTERRUPTED
     except Exit as left:
@@ -50,14 +50,12 @@ def main(arguments: Sequence[str]) -> int:
         return OK
     except Exception as error:  # the edge: a defect is told in one line, its traceback is in the log
         logging.getLogger(__name__).exception("a defect")
-        refused(
-            f"A defect of this program: {type(error).__name__}: {error} (the traceback: log.txt in the home folder)"
-        )
+        refuse(f"A defect of this program: {type(error).__name__}: {error} (the traceback: log.txt in the home folder)")
         return DEFECT
     return code if isinstance(code, int) else OK
 
 
-def refused(message: str) -> int:
+def refuse(message: str) -> int:
     typer.echo(" ".join(message.split()), err=True)
     return REFUSED
 

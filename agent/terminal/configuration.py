@@ -17,7 +17,7 @@ SHOWN_CHARS = 60
 
 
 def show(loaded: Loaded, as_json: bool = False, console: Console | None = None) -> None:
-    rows = [(key, shown(value, as_json), where) for key, value, where in loaded.rows()]
+    rows = [(key, format_setting(value, as_json), where) for key, value, where in loaded.rows()]
     rows += [(f"${name}", "set" if os.environ.get(name) else "not set", key) for key, name in variables(loaded)]
     rows += [(name, "no effect", reason) for name, reason in loaded.ignored.items()]
     show_rows(("key", "value", "from"), rows, as_json, console)
@@ -28,7 +28,7 @@ def variables(loaded: Loaded) -> list[tuple[str, str]]:
     return [(key, value) for key, value, _ in loaded.rows() if key.endswith("_env") and value]
 
 
-def shown(value: Any, whole: bool) -> Any:
+def format_setting(value: Any, whole: bool) -> Any:
     if isinstance(value, list):
         value = [redact_text(str(item)) for item in value]
         return value if whole else ", ".join(value)

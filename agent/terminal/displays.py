@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from agent.terminal.progress import Picture
+from agent.terminal.progress import Progress
 from agent.terminal.rendering import answer, ending, now_going_on, settled_line, summary
 from graph.events import Event, TurnEnded, TurnStarted
 from graph.types import ConversationResult
@@ -57,7 +57,7 @@ class LiveDisplay:
 
     def __init__(self, console: Console, locate: Locate, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._locate, self._clock = console, locate, clock
-        self._picture = Picture(started=clock())
+        self._progress = Progress(started=clock())
         self._live = Live(
             console=console, get_renderable=self._frame, refresh_per_second=REFRESHES_A_SECOND, transient=True
         )
@@ -71,7 +71,7 @@ class LiveDisplay:
 
     def show(self, event: Event) -> None:
         now = self._clock()
-        for one in self._picture.take(event, now):
+        for one in self._progress.take(event, now):
             self._console.print(settled_line(one, now))
         if isinstance(event, TurnStarted) and event.resumed:
             self.note("Going on where the thread was interrupted.")
@@ -83,7 +83,7 @@ class LiveDisplay:
         self._console.print(Text(text, style="yellow"))
 
     def _frame(self) -> Any:
-        return now_going_on(self._picture, self._clock(), self._console.height)
+        return now_going_on(self._progress, self._clock(), self._console.height)
 
     def _close(self, result: ConversationResult, now: float) -> None:
         console = self._console
@@ -96,8 +96,8 @@ class LiveDisplay:
         for artifact_id in result.artifact_ids:
             line = Text(f"{artifact_id}  {self._locate(artifact_id)}", style="dim")
             console.print(line, soft_wrap=True)
-        usage = result.usage if result.usage.calls else self._picture.usage
-        console.print(Text(summary(result, usage, now - self._picture.started), style="dim"))
+        usage = result.usage if result.usage.calls else self._progress.usage
+        console.print(Text(summary(result, usage, now - self._progress.started), style="dim"))
 
 
 class LineDisplay(Still):
@@ -109,11 +109,11 @@ class LineDisplay(Still):
         self._out, self._locate, self._clock = out, locate, clock
         self._console = Console(file=beside, soft_wrap=True, highlight=False) if beside else None
         self._errors = beside
-        self._picture = Picture(started=clock())
+        self._progress = Progress(started=clock())
 
     def show(self, event: Event) -> None:
         now = self._clock()
-        for one in self._picture.take(event, now):
+        for one in self._progress.take(event, now):
             self._beside(settled_line(one, now))
         if isinstance(event, TurnEnded):
             self._close(event.result, now)
@@ -135,8 +135,8 @@ class LineDisplay(Still):
             return
         for artifact_id in result.artifact_ids:
             self._beside(Text(f"{artifact_id}  {self._locate(artifact_id)}"))
-        usage = result.usage if result.usage.calls else self._picture.usage
-        self._beside(Text(summary(result, usage, now - self._picture.started)))
+        usage = result.usage if result.usage.calls else self._progress.usage
+        self._beside(Text(summary(result, usage, now - self._progress.started)))
 
 
 class JsonDisplay(Still):

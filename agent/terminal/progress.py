@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import singledispatchmethod
 from typing import Any
 
 from graph.blob import BlobError, parse_blob
@@ -64,7 +63,7 @@ Settled = Step | Remark
 
 
 @dataclass
-class Picture:
+class Progress:
     """Takes a turn's events in order. `text` is the reply that is being written, `usage` all model calls so far."""
 
     started: float = 0.0
@@ -76,48 +75,39 @@ class Picture:
     result: ConversationResult | None = None
 
     def take(self, event: Event, now: float) -> list[Settled]:
-        """Draw the event in; returns what it settled."""
-        return self._take(event, now)
+        """Take the event in; returns what it settled."""
+        show = SHOWN.get(type(event))
+        return show(self, event, now) if show is not None else []
 
     def running(self) -> list[Step]:
         return [step for step in list(self.steps.values()) if step.ended is None]
 
-    @singledispatchmethod
-    def _take(self, event: Event, now: float) -> list[Settled]:
-        return []
-
-    @_take.register
-    def _(self, event: TurnStarted, now: float) -> list[Settled]:
+    def show_start(self, event: TurnStarted, now: float) -> list[Settled]:
         self.started, self.thread_id, self.resumed = now, event.thread_id, event.resumed
         return []
 
-    @_take.register
-    def _(self, event: Token, now: float) -> list[Settled]:
+    def show_token(self, event: Token, now: float) -> list[Settled]:
         self.text += event.text
         return []
 
-    @_take.register
-    def _(self, event: CallStarted, now: float) -> list[Settled]:
+    def show_call(self, event: CallStarted, now: float) -> list[Settled]:
         said, self.text = self.text.strip(), ""
         self.steps[event.call_id] = Step(event.call_id, event.name, title_of(event.name, event.arguments), now)
         return [Remark(said)] if said else []
 
-    @_take.register
-    def _(self, event: StageReached, now: float) -> list[Settled]:
+    def show_stage(self, event: StageReached, now: float) -> list[Settled]:
         step = self._step(event.call_id, event.artifact_id, now)
         step.stage, step.status, step.artifact_id = event.stage, event.status, event.artifact_id
         if event.status == "failed" and event.detail:
             step.trouble = last_line(event.detail) if event.stage != "delegated" else one_line(event.detail)
         return self._ended(step, now) if event.stage == "processed" or step.rejected else []
 
-    @_take.register
-    def _(self, event: ChunkRead, now: float) -> list[Settled]:
+    def show_reading(self, event: ChunkRead, now: float) -> list[Settled]:
         step = self._step(event.call_id, event.artifact_id, now)
         step.read, step.total = event.done, event.total
         return []
 
-    @_take.register
-    def _(self, event: CallAnswered, now: float) -> list[Settled]:
+    def show_answer(self, event: CallAnswered, now: float) -> list[Settled]:
         step = self.steps.get(event.call_id)
         if step is None or step.ended is not None:
             return []
@@ -125,13 +115,11 @@ class Picture:
             step.trouble = one_line(event.content)
         return self._ended(step, now)
 
-    @_take.register
-    def _(self, event: ModelCalled, now: float) -> list[Settled]:
+    def add_usage(self, event: ModelCalled, now: float) -> list[Settled]:
         self.usage = self.usage + event.usage
         return []
 
-    @_take.register
-    def _(self, event: TurnEnded, now: float) -> list[Settled]:
+    def keep_result(self, event: TurnEnded, now: float) -> list[Settled]:
         self.result = event.result
         return []
 
@@ -144,6 +132,20 @@ class Picture:
             return []
         step.ended = now
         return [step]
+
+
+SHOWN: Mapping[type, Callable[[Progress, Any, float], list[Settled]]] = {
+    TurnStarted: Progress.show_start,
+    Token: Progress.show_token,
+    CallStarted: Progress.show_call,
+    StageReached: Progress.show_stage,
+    ChunkRead: Progress.show_reading,
+    CallAnswered: Progress.show_answer,
+    ModelCalled: Progress.add_usage,
+    TurnEnded: Progress.keep_result,
+}
+NOT_SHOWN: frozenset[type] = frozenset()
+"""Events that a person at a terminal is not told of."""
 
 
 def title_of(name: str, arguments: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""From a turn's picture to lines on a terminal."""
+"""From a turn's progress to lines on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.segment import Segment
 from rich.text import Text
 
-from agent.terminal.progress import Picture, Remark, Settled, Step, cut, visible
+from agent.terminal.progress import Progress, Remark, Settled, Step, cut, visible
+from graph.endings import ENDS
 from graph.types import DELEGATE, ConversationResult, Stage, Usage
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -19,15 +20,6 @@ FRAMES_A_SECOND = 10
 BAR_WIDTH = 16
 STREAMED_CHARS = 8_000
 """How much of a long reply is laid out anew for each frame while it is written."""
-
-ENDS = {
-    "max_iterations": "The limit of rounds is reached (limits.max_iterations).",
-    "time": "The time is up (limits.max_seconds).",
-    "budget": "The budget is used up (limits.max_tokens, limits.max_cost_usd).",
-    "stagnation": "The same code came out the same again.",
-    "repairs": "The model kept making malformed calls (limits.max_repairs).",
-    "cancelled": "Cancelled.",
-}
 
 
 @dataclass(frozen=True)
@@ -44,17 +36,17 @@ class Tail:
             yield Segment.line()
 
 
-def now_going_on(picture: Picture, now: float, height: int) -> RenderableType:
+def now_going_on(progress: Progress, now: float, height: int) -> RenderableType:
     """What changes while one looks: running steps, and the end of the reply that is being written."""
-    steps = picture.running()
+    steps = progress.running()
     lines: list[RenderableType] = [running_line(step, now) for step in steps[: max(1, height - 4)]]
     if len(steps) > len(lines):
         lines.append(Text(f"    and {len(steps) - len(lines)} more", style="dim"))
-    if picture.text.strip():
-        text = visible(picture.text[-STREAMED_CHARS:])
+    if progress.text.strip():
+        text = visible(progress.text[-STREAMED_CHARS:])
         lines.append(Tail(Markdown(text), max(3, height - len(lines) - 2)))
-    elif not steps and picture.result is None:
-        lines.append(Text(f"  {spinner(now)} thinking {took(now - picture.started)}", style="dim"))
+    elif not steps and progress.result is None:
+        lines.append(Text(f"  {spinner(now)} thinking {format_seconds(now - progress.started)}", style="dim"))
     return Group(*lines)
 
 
@@ -65,7 +57,7 @@ def spinner(now: float) -> str:
 def running_line(step: Step, now: float) -> Text:
     line = Text(f"  {spinner(now)} ", style="cyan", no_wrap=True, overflow="ellipsis")
     line.append_text(stages(step) if step.name == DELEGATE else Text(step.name, style="bold"))
-    line.append(f"  {took(step.seconds(now))}", style="cyan")
+    line.append(f"  {format_seconds(step.seconds(now))}", style="cyan")
     if step.total:
         line.append(f"  {bar(step.read, step.total)} {step.read}/{step.total}", style="magenta")
     return line.append(f"  {step.title}", style="default")
@@ -97,7 +89,7 @@ def ended_line(step: Step, now: float) -> Text:
     name = step.artifact_id if step.artifact_id and not step.rejected else step.name
     mark = Text("  ✗ ", style="red") if step.trouble else Text("  ✓ ", style="green")
     line = Text(no_wrap=True, overflow="ellipsis").append_text(mark)
-    line.append(name, style="bold").append(f"  {took(step.seconds(now))}", style="dim")
+    line.append(name, style="bold").append(f"  {format_seconds(step.seconds(now))}", style="dim")
     if step.total:
         line.append(f"  read in {step.total} chunk{'s' * (step.total != 1)}", style="dim")
     line.append(f"  {step.title}")
@@ -107,7 +99,7 @@ def ended_line(step: Step, now: float) -> Text:
     return line
 
 
-def took(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(max(0.0, seconds), 60)
     return f"{int(minutes)}m{rest:02.0f}s" if minutes else f"{rest:.1f}s"
 
@@ -120,21 +112,22 @@ def ending(result: ConversationResult) -> str:
     """What a person has to know about how the turn ended beyond its answer; empty when all is well."""
     if result.status == "fatal_error":
         return result.fatal_error_msg or "The turn failed."
-    return ENDS.get(result.end, "")
+    missing = ENDS[result.end].missing
+    return f"{missing[0].upper()}{missing[1:]}." if missing else ""
 
 
 def summary(result: ConversationResult, usage: Usage, seconds: float) -> str:
     """One line: time, calls, tokens, money, delegations, thread."""
     parts = [
-        took(seconds),
-        spent(usage),
+        format_seconds(seconds),
+        format_usage(usage),
         f"{result.delegation_count} delegation{'s' * (result.delegation_count != 1)}",
         f"thread {result.thread_id}",
     ]
     return " · ".join(parts)
 
 
-def spent(usage: Usage) -> str:
+def format_usage(usage: Usage) -> str:
     calls = f"{usage.calls} model call{'s' * (usage.calls != 1)}"
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
     return " · ".join([calls, tokens, *([f"${usage.cost_usd:,.4f}"] if usage.cost_usd else [])])

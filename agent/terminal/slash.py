@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agent.settings.keys import nearest
-from agent.terminal.rendering import spent
+from agent.terminal.rendering import format_usage
 from agent.terminal.tables import show_rows
 from graph.errors import InvalidRequest
 
@@ -45,7 +45,7 @@ def help_(chat: Chat, rest: str) -> None:
 def threads(chat: Chat, rest: str) -> None:
     from agent.terminal.threads import latest
 
-    rows = latest(chat.agent.saver, 20)
+    rows = latest(chat.agent.threads(), 20)
     show_rows(("thread", "turns", "latest", "first question"), rows, console=chat.console)
 
 
@@ -66,8 +66,8 @@ def new(chat: Chat, rest: str) -> None:
 def data(chat: Chat, rest: str) -> None:
     """Each source with its tables and rows."""
     sources: dict[str, list[int]] = {}
-    for table in chat.agent.warehouse.tables():
-        sources.setdefault(str(table.source), []).append(table.rows)
+    for table in chat.agent.catalog.tables():
+        sources.setdefault(str(table.source), []).append(table.rows or 0)
     rows = [(source, len(counts), sum(counts)) for source, counts in sources.items()]
     if text := chat.loaded.settings.data.text:
         rows.append((f"{text} (text)", 0, 0))
@@ -77,7 +77,7 @@ def data(chat: Chat, rest: str) -> None:
 def tables(chat: Chat, rest: str) -> None:
     rows = [
         (table.full_name, table.rows, ", ".join(column.name for column in table.columns))
-        for table in chat.agent.warehouse.tables()
+        for table in chat.agent.catalog.tables()
         if rest.lower() in table.full_name.lower()
     ]
     show_rows(("table", "rows", "columns"), rows, console=chat.console)
@@ -91,25 +91,19 @@ def artifacts(chat: Chat, rest: str) -> None:
 
 
 def show(chat: Chat, rest: str) -> None:
-    from agent.terminal.artifacts import found, show_summary
+    from agent.terminal.artifacts import find_artifact, show_summary
 
     if not rest:
         raise InvalidRequest("/show needs an artifact id; /artifacts lists this thread's.")
-    summary = found(chat.agent.artifacts, rest)
+    summary = find_artifact(chat.agent.artifacts, rest)
     show_summary(summary, chat.agent.artifacts.folder(summary.artifact_id), chat.console)
 
 
 def state(chat: Chat, rest: str) -> None:
-    from agent.records.scopes import open_scopes
-    from agent.terminal.threads import config_of
-
-    saved = chat.agent.saver.get_tuple(config_of(chat.thread_id))
-    kept = dict(saved.checkpoint["channel_values"].get("session", {})) if saved else {}
-    settings = chat.loaded.settings
-    with open_scopes(settings.scopes_path) as scopes:
-        kept |= scopes.shared(settings.user_id)
-    rows = [(key, shown(value), "kept") for key, value in kept.items()]
-    rows += [(key, shown(value), "with the next question") for key, value in chat.pending.items()]
+    kept = dict(chat.agent.threads().state(chat.thread_id).get("session", {}))
+    kept |= chat.agent.scopes.shared(chat.loaded.settings.user_id)
+    rows = [(key, format_value(value), "kept") for key, value in kept.items()]
+    rows += [(key, format_value(value), "with the next question") for key, value in chat.pending.items()]
     show_rows(("key", "value", "when"), rows, console=chat.console)
 
 
@@ -118,18 +112,18 @@ def set_(chat: Chat, rest: str) -> None:
     key, _, value = rest.partition(" ")
     if not key:
         raise InvalidRequest("/set needs a key and a value, such as /set user:currency EUR")
-    chat.pending[key] = parsed(value) if value else None
+    chat.pending[key] = parse_value(value) if value else None
     chat.say(f"{key} goes with the next question.", "dim")
 
 
-def parsed(text: str) -> Any:
+def parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -145,7 +139,7 @@ def config(chat: Chat, rest: str) -> None:
 
 
 def cost(chat: Chat, rest: str) -> None:
-    chat.say(f"{chat.turns} turn{'s' * (chat.turns != 1)} · {spent(chat.spent)}")
+    chat.say(f"{chat.turns} turn{'s' * (chat.turns != 1)} · {format_usage(chat.spent)}")
 
 
 def quit_(chat: Chat, rest: str) -> None:

@@ -25,13 +25,13 @@ def show_rows(
             json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False, default=str), console
         )
     elif console.is_terminal:
-        console.print(drawn(columns, rows))
+        console.print(render_table(columns, rows))
     else:
         for row in rows:
             write("\t".join(cell(value) for value in row), console)
 
 
-def drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+def render_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for place, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[place], int | float) for row in rows)

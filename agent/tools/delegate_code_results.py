@@ -6,7 +6,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
 from agent.tools.services import ToolServices
-from agent.tools.structured import structured
+from agent.tools.structured import make_tool
 from graph.types import DELEGATE
 
 DESCRIPTION = """\
@@ -27,7 +27,7 @@ class Arguments(BaseModel):
 
 
 def delegate_code_results(services: ToolServices) -> BaseTool:
-    return structured(DELEGATE, DESCRIPTION, Arguments, refuse)
+    return make_tool(DELEGATE, DESCRIPTION, Arguments, refuse)
 
 
 def refuse(code: str) -> str:

@@ -6,7 +6,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
 from agent.tools.services import ToolServices
-from agent.tools.structured import structured
+from agent.tools.structured import make_tool
 from graph.types import EXIT_LOOP
 
 DESCRIPTION = "End the work on this request: it is done, or nothing more can be done. Say why in one sentence."
@@ -17,7 +17,7 @@ class Arguments(BaseModel):
 
 
 def exit_loop(services: ToolServices) -> BaseTool:
-    return structured(EXIT_LOOP, DESCRIPTION, Arguments, leave, return_direct=True)
+    return make_tool(EXIT_LOOP, DESCRIPTION, Arguments, leave, return_direct=True)
 
 
 def leave(reason: str = "") -> str:

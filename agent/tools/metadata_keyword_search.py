@@ -6,7 +6,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
 from agent.tools.services import Matches, Operator, TableType, ToolServices
-from agent.tools.structured import structured
+from agent.tools.structured import make_tool
 from graph.errors import AgentError
 
 NAME = "metadata_keyword_search"
@@ -33,7 +33,7 @@ def metadata_keyword_search(services: ToolServices) -> BaseTool:
         except AgentError as error:
             raise ToolException(f"The catalog could not be searched: {error}") from error
 
-    return structured(NAME, DESCRIPTION, Arguments, search)
+    return make_tool(NAME, DESCRIPTION, Arguments, search)
 
 
 def report(keyword: str, matches: Matches) -> str:

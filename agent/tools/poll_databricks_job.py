@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.tools.services import JobRun, ToolServices
-from agent.tools.structured import structured, thread_of
+from agent.tools.structured import make_tool, thread_of
 from graph.errors import AgentError
 
 NAME = "poll_databricks_job"
@@ -27,11 +27,11 @@ class Arguments(BaseModel):
 def poll_databricks_job(services: ToolServices) -> BaseTool:
     def poll(run_id: str, config: RunnableConfig) -> str:
         try:
-            return described(services.jobs.poll(own_run(services, run_id, config)))
+            return describe_run(services.jobs.poll(own_run(services, run_id, config)))
         except AgentError as error:
             raise ToolException(f"Run {run_id} can't be looked at: {error}") from error
 
-    return structured(NAME, DESCRIPTION, Arguments, poll)
+    return make_tool(NAME, DESCRIPTION, Arguments, poll)
 
 
 def own_run(services: ToolServices, run_id: str, config: RunnableConfig) -> str:
@@ -42,7 +42,7 @@ def own_run(services: ToolServices, run_id: str, config: RunnableConfig) -> str:
     return wanted
 
 
-def described(run: JobRun) -> str:
+def describe_run(run: JobRun) -> str:
     return json.dumps(
         {name: value for name, value in asdict(run).items() if value not in (None, "", ())}, ensure_ascii=False
     )

@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
 from agent.tools.services import GenieAnswer, ToolServices
-from agent.tools.structured import structured, thread_of
+from agent.tools.structured import make_tool, thread_of
 from graph.errors import AgentError
 
 NAME = "query_genie"
@@ -31,7 +31,7 @@ def query_genie(services: ToolServices) -> BaseTool:
     description = f"""\
 Ask {services.genie_name} a question in natural language. {services.genie_description.rstrip(".")}. Answers with the \
 SQL that was run and its rows; a follow-up question may refer to earlier ones."""
-    return structured(NAME, description, Arguments, ask)
+    return make_tool(NAME, description, Arguments, ask)
 
 
 def report(answer: GenieAnswer) -> str:
@@ -40,11 +40,11 @@ def report(answer: GenieAnswer) -> str:
     if answer.sql:
         parts.append(f"SQL:\n```sql\n{answer.sql}\n```")
     if answer.columns:
-        parts.append(f"{counted(answer)}\n{table(answer.columns, answer.rows[:SHOWN])}")
+        parts.append(f"{describe_count(answer)}\n{table(answer.columns, answer.rows[:SHOWN])}")
     return "\n\n".join(parts) or "There is no answer."
 
 
-def counted(answer: GenieAnswer) -> str:
+def describe_count(answer: GenieAnswer) -> str:
     shown = min(len(answer.rows), SHOWN)
     total = f"more than {answer.row_count}" if answer.truncated else str(answer.row_count)
     return f"Rows ({shown} of {total}):" if answer.truncated or shown < answer.row_count else f"Rows ({total}):"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
-from agent.platforms.local.volumes import NameRefused, save
 from agent.tools.services import ToolServices
-from agent.tools.structured import structured
+from agent.tools.structured import make_tool
+from graph.errors import AgentError
 
 NAME = "save_artifact_to_volumes"
 MAX_CHARS = 5_000_000
@@ -25,11 +25,9 @@ class Arguments(BaseModel):
 def save_artifact_to_volumes(services: ToolServices) -> BaseTool:
     def write(filename: str, content: str) -> str:
         try:
-            path = save(services.volumes_folder, filename, content)
-        except NameRefused as error:
+            path = services.volumes.save(filename, content)
+        except AgentError as error:
             raise ToolException(str(error)) from error
-        except OSError as error:
-            raise ToolException(f"{filename} could not be saved: {error.strerror}.") from error
         return f"Saved {len(content):,} characters to {path}."
 
-    return structured(NAME, DESCRIPTION, Arguments, write)
+    return make_tool(NAME, DESCRIPTION, Arguments, write)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from graph.errors import AgentError
@@ -37,7 +36,34 @@ class Matches(Protocol):
     def sql(self) -> str: ...
 
 
+class Column(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+class Table(Protocol):
+    """A table as the catalog lists it; `rows` may be unknown."""
+
+    @property
+    def full_name(self) -> str: ...
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+    @property
+    def source(self) -> str: ...
+
+
 class Catalog(Protocol):
+    def tables(self) -> Sequence[Table]:
+        """What is there to ask about. Raises AgentError when the catalog can't be asked."""
+
     def search(
         self, keyword: str, table_type: TableType | None = None, operator: Operator = "LIKE", *, limit: int = 5
     ) -> Matches:
@@ -112,12 +138,19 @@ class Jobs(Protocol):
         """The thread that started the run; None for a run that nobody here started."""
 
 
+class FileRefused(AgentError):
+    """A file can't be saved under this name; the text says what to change."""
+
+
+class Volumes(Protocol):
+    def save(self, filename: str, content: str) -> str:
+        """Write the file whole or not at all and return where it is. Raises FileRefused."""
+
+
 @dataclass(frozen=True)
 class ToolServices:
-    """`volumes_folder` is where saved artifacts go."""
-
     catalog: Catalog
-    volumes_folder: Path
+    volumes: Volumes
     genie: Genie
     jobs: Jobs
     genie_name: str = "Genie"

@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, InjectedToolCallId, ToolException
 from pydantic import BaseModel, Field
 
 from agent.tools.services import JobOrder, ToolServices
-from agent.tools.structured import structured, thread_of
+from agent.tools.structured import make_tool, thread_of
 from graph.errors import AgentError
 
 NAME = "start_databricks_job"
@@ -37,7 +37,7 @@ def start_databricks_job(services: ToolServices) -> BaseTool:
     description = f"""\
 Start a long-running job for the user's request and end the turn with its run id; the job goes on by itself and can be \
 looked at with poll_databricks_job later. {services.jobs.about}"""
-    return structured(NAME, description, Arguments, start, return_direct=True)
+    return make_tool(NAME, description, Arguments, start, return_direct=True)
 
 
 def token_of(config: RunnableConfig, call_id: str, request: str, parameters: dict[str, str]) -> str:

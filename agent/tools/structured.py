@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ValidationError
 
 
-def structured(
+def make_tool(
     name: str, description: str, arguments: type[BaseModel], function: Callable[..., str], return_direct: bool = False
 ) -> BaseTool:
     """What `function` raises as ToolException, and arguments that don't fit, are answers with status `error`."""
@@ -21,11 +21,11 @@ def structured(
         args_schema=arguments,
         return_direct=return_direct,
         handle_tool_error=True,
-        handle_validation_error=said,
+        handle_validation_error=explain,
     )
 
 
-def said(error: Any) -> str:
+def explain(error: Any) -> str:
     """A validation error in one line for each argument that is wrong."""
     if not isinstance(error, ValidationError):
         return f"The arguments don't fit: {error}"

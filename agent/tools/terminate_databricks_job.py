@@ -6,9 +6,9 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.tools.poll_databricks_job import described, own_run
+from agent.tools.poll_databricks_job import describe_run, own_run
 from agent.tools.services import ToolServices
-from agent.tools.structured import structured
+from agent.tools.structured import make_tool
 from graph.errors import AgentError
 
 NAME = "terminate_databricks_job"
@@ -28,6 +28,6 @@ def terminate_databricks_job(services: ToolServices) -> BaseTool:
         except AgentError as error:
             raise ToolException(f"Run {run_id} can't be cancelled: {error}") from error
         ended = "Job cancelled successfully." if run.result_state == "CANCELED" else "The job was not cancelled."
-        return f"{ended} {described(run)}"
+        return f"{ended} {describe_run(run)}"
 
-    return structured(NAME, DESCRIPTION, Arguments, terminate)
+    return make_tool(NAME, DESCRIPTION, Arguments, terminate)

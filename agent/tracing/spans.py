@@ -150,12 +150,12 @@ class Spans(BaseCallbackHandler):
 
 def brief(value: Any, limit: int) -> Any:
     """The value as JSON of at most about `limit` characters, without secrets."""
-    small = redact(shortened(value, limit))
+    small = redact(shorten(value, limit))
     text = json.dumps(small, default=str, ensure_ascii=False)
     return small if len(text) <= limit else {"cut": text[:limit], "characters": len(text)}
 
 
-def shortened(value: Any, limit: int, depth: int = 0) -> Any:
+def shorten(value: Any, limit: int, depth: int = 0) -> Any:
     if isinstance(value, str):
         return cut(value, limit)
     if value is None or isinstance(value, (bool, int, float)):
@@ -163,13 +163,13 @@ def shortened(value: Any, limit: int, depth: int = 0) -> Any:
     if depth >= DEEPEST:
         return cut(repr(value), 200)
     if isinstance(value, BaseMessage):
-        return shortened(openai_message(value), limit, depth + 1)
+        return shorten(openai_message(value), limit, depth + 1)
     if is_dataclass(value) and not isinstance(value, type):
-        return shortened(asdict(value), limit, depth + 1)
+        return shorten(asdict(value), limit, depth + 1)
     if isinstance(value, Mapping):
-        return {str(key): shortened(item, limit, depth + 1) for key, item in value.items()}
+        return {str(key): shorten(item, limit, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [shortened(item, limit, depth + 1) for item in ends_of(value)]
+        return [shorten(item, limit, depth + 1) for item in ends_of(value)]
     return cut(str(value), limit)
 
 
@@ -189,7 +189,7 @@ def chat(messages: Sequence[BaseMessage], limit: int) -> dict[str, Any]:
     share = max(200, limit // (len(shown) + 1))
     return {
         "messages": [
-            {"role": "system", "content": one} if isinstance(one, str) else shortened(openai_message(one), share)
+            {"role": "system", "content": one} if isinstance(one, str) else shorten(openai_message(one), share)
             for one in shown
         ]
     }

@@ -42,7 +42,7 @@ PREVIEW_CHARS = 300
 STORE = "traces.db"
 
 
-def run_traced(
+def run_with_trace(
     agent: Agent, request: Request, cancelled: threading.Event | None = None
 ) -> Generator[Event, None, None]:
     """`agent.run`, as one trace. Closing it, or setting `cancelled`, cancels the turn and ends its spans."""
@@ -142,7 +142,7 @@ def set_up(settings: Settings) -> bool:
     key = (settings.home.absolute(), settings.mode, settings.tracing, settings.mlflow_experiment_id)
     with _lock:
         if _made[0] != key:
-            _made = (key, made(settings))
+            _made = (key, make_experiment(settings))
         return _made[1]
 
 
@@ -152,7 +152,7 @@ def prepare(settings: Settings) -> None:
         threading.Thread(target=set_up, args=(settings,), name="tracing", daemon=True).start()
 
 
-def made(settings: Settings) -> bool:
+def make_experiment(settings: Settings) -> bool:
     import mlflow
 
     before = mlflow.get_tracking_uri()

@@ -11,9 +11,9 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from graph.asking import ask
-from graph.capsule import carried
+from graph.capsule import fit_window
 from graph.context import RunContext
-from graph.endings import concluded, reached_end
+from graph.endings import conclude, find_end
 from graph.errors import BudgetExceeded, Cancelled
 from graph.events import CallAnswered, CallStarted
 from graph.state import AgentState
@@ -23,29 +23,29 @@ from graph.types import DELEGATE, Capsule
 def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Ask the base model what comes next: tool calls, or the answer that ends the turn."""
     ctx = runtime.context
-    if end := reached_end(state, ctx):
-        return concluded(state, ctx, *end)
+    if end := find_end(state, ctx):
+        return conclude(state, ctx, *end)
     try:
-        reply = normal(ask(ctx, ctx.base_model, "base", shown(state, ctx)), ctx.tools)
+        reply = normalize(ask(ctx, ctx.base_model, "base", build_prompt(state, ctx)), ctx.tools)
     except Cancelled:
-        return concluded(state, ctx, "cancelled", "")
+        return conclude(state, ctx, "cancelled", "")
     except BudgetExceeded as error:
-        return concluded(state, ctx, "budget", str(error))
+        return conclude(state, ctx, "budget", str(error))
     if not reply.tool_calls and not reply.invalid_tool_calls:
-        return concluded(state, ctx, "answer", "", reply)
+        return conclude(state, ctx, "answer", "", reply)
     if state["turn"].rounds >= ctx.limits.max_iterations:
-        return concluded(state, ctx, "max_iterations", "")
-    return called(state, ctx, reply)
+        return conclude(state, ctx, "max_iterations", "")
+    return record_calls(state, ctx, reply)
 
 
-def shown(state: AgentState, ctx: RunContext) -> list[AnyMessage]:
+def build_prompt(state: AgentState, ctx: RunContext) -> list[AnyMessage]:
     """All that the base model sees: its instructions with the capsule, and the newest messages."""
     scoped = {**ctx.scoped, **state.get("session", {}), **state.get("temp", {})}
     instructions = ctx.prompts.analyst(state.get("capsule") or Capsule(), scoped)
-    return [SystemMessage(instructions), *carried(state["messages"], ctx.memory.window_chars)]
+    return [SystemMessage(instructions), *fit_window(state["messages"], ctx.memory.window_chars)]
 
 
-def normal(reply: AIMessage, tools: Mapping[str, BaseTool]) -> AIMessage:
+def normalize(reply: AIMessage, tools: Mapping[str, BaseTool]) -> AIMessage:
     """The reply with every call under an id of its own, and calls of unknown tools among the malformed ones."""
     seen: set[str] = set()
     calls, malformed = [], []
@@ -63,7 +63,7 @@ def normal(reply: AIMessage, tools: Mapping[str, BaseTool]) -> AIMessage:
     return reply
 
 
-def called(state: AgentState, ctx: RunContext, reply: AIMessage) -> dict[str, Any]:
+def record_calls(state: AgentState, ctx: RunContext, reply: AIMessage) -> dict[str, Any]:
     """Take down the calls, and answer the malformed ones at once."""
     for call in reply.tool_calls:
         ctx.emit(CallStarted(call["id"] or "", call["name"], call["args"]))

@@ -8,39 +8,45 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.blob import parse_blob
+from graph.blob import BlobError
 from graph.context import RunContext
 from graph.events import CallAnswered, StageReached
+from graph.program import Program
 from graph.state import DelegationState
-from graph.types import Artifact, Delegation, Rejection, Turn
+from graph.types import Approval, Artifact, Delegation, Rejection, Turn
 
 
 def delegated(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Let the guards read the code in order, then register it and write it down."""
     ctx, call = runtime.context, state["call"]
     blob = call["args"].get("code")
-    rejection = refused(ctx, blob, state["turn"])
+    program = Program(blob) if isinstance(blob, str) else None
+    rejection = run_guards(ctx, program, state["turn"])
     if rejection is not None:
-        return rejected(ctx, state, str(blob), rejection)
-    assert isinstance(blob, str)
-    artifact = drawn_up(ctx, state, blob)
+        return reject(ctx, state, str(blob), rejection)
+    assert program is not None
+    artifact = make_artifact(ctx, state, program)
     key = ctx.artifacts.write(artifact)
     ctx.records.register(artifact, key)
-    delegation = described(state, artifact.artifact_id, artifact.code, artifact.instruction)
+    delegation = make_delegation(state, artifact.artifact_id, artifact.code, artifact.instruction)
     announce(ctx, delegation)
     return {"artifact": artifact, "delegation": delegation, "delegations": {delegation.artifact_id: delegation}}
 
 
-def refused(ctx: RunContext, blob: object, turn: Turn) -> Rejection | None:
+def run_guards(ctx: RunContext, program: Program | None, turn: Turn) -> Rejection | None:
     """The first guard's objection. A call without code, or one too many, needs no guard."""
     if ctx.cancelled.is_set():
         return Rejection("CANCELLED", "The request was cancelled before this code was run.")
-    if not isinstance(blob, str):
+    if program is None:
         return Rejection("FORMAT_VALIDATION_ERROR", "The argument `code` is missing or no text. Send one text.")
     if turn.delegations > ctx.limits.max_delegations:
         most = ctx.limits.max_delegations
         return Rejection("TOO_MANY_DELEGATIONS", f"A turn has at most {most} delegations. Answer with what you have.")
-    return next((objection for guard in ctx.guards if (objection := guard(blob))), None)
+    verdict = next((said for guard in ctx.guards if (said := guard(program))), None)
+    if isinstance(verdict, Approval):
+        message = f"{verdict.message} A person would have to agree, and nobody can be asked yet."
+        return Rejection(verdict.code, message, verdict.details)
+    return verdict
 
 
 def token_of(state: DelegationState, code: str) -> str:
@@ -55,8 +61,11 @@ def artifact_id_of(ctx: RunContext, state: DelegationState, code: str) -> str:
     return f"art_{sha256(seed.encode(errors='surrogatepass')).hexdigest()[:12]}"
 
 
-def drawn_up(ctx: RunContext, state: DelegationState, text: str) -> Artifact:
-    blob = parse_blob(text)
+def make_artifact(ctx: RunContext, state: DelegationState, program: Program) -> Artifact:
+    """Raises BlobError for what the guards should have sent back."""
+    blob = program.blob
+    if isinstance(blob, BlobError):
+        raise blob
     artifact_id = artifact_id_of(ctx, state, blob.code)
     return Artifact(
         artifact_id=artifact_id,
@@ -69,7 +78,7 @@ def drawn_up(ctx: RunContext, state: DelegationState, text: str) -> Artifact:
     )
 
 
-def described(state: DelegationState, artifact_id: str, code: str, instruction: str | None) -> Delegation:
+def make_delegation(state: DelegationState, artifact_id: str, code: str, instruction: str | None) -> Delegation:
     return Delegation(
         call_id=state["call"]["id"] or "",
         artifact_id=artifact_id,
@@ -83,10 +92,10 @@ def described(state: DelegationState, artifact_id: str, code: str, instruction: 
     )
 
 
-def rejected(ctx: RunContext, state: DelegationState, blob: str, rejection: Rejection) -> dict[str, Any]:
+def reject(ctx: RunContext, state: DelegationState, blob: str, rejection: Rejection) -> dict[str, Any]:
     """Send the delegation back with its reason."""
     call = state["call"]
-    delegation = described(state, artifact_id_of(ctx, state, blob), blob, None)
+    delegation = make_delegation(state, artifact_id_of(ctx, state, blob), blob, None)
     delegation = replace(delegation, status="failed", outcome_hash=rejection.code, summary=rejection.message)
     announce(ctx, delegation, f"{rejection.code}: {rejection.message}")
     text = json.dumps(

@@ -22,20 +22,20 @@ CANCEL_SECONDS = 15.0
 def executed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Start the artifact, or look again at one already started."""
     ctx = runtime.context
-    delegation = started(ctx, state)
-    result = awaited(ctx, delegation, late=state.get("late", False))
+    delegation = start_run(ctx, state)
+    result = await_result(ctx, delegation, late=state.get("late", False))
     if result is None:
         return put_off(ctx, state, delegation)
-    return finished(ctx, delegation, result)
+    return finish(ctx, delegation, result)
 
 
-def started(ctx: RunContext, state: DelegationState) -> Delegation:
+def start_run(ctx: RunContext, state: DelegationState) -> Delegation:
     """The delegation with its run. Submitting again with the same token finds the same run."""
     delegation = state["delegation"]
     if delegation.run_id is not None:
         return delegation
     artifact = state["artifact"]
-    run_id = ctx.backend.submit(artifact, token_of(state, artifact.code))
+    run_id = ctx.backend.submit(artifact, token_of(state, artifact.code), ctx.host(ctx, artifact))
     began = ctx.clock.now().timestamp()
     delegation = replace(delegation, stage="executed", status="executing", run_id=run_id, started_at=began)
     ctx.records.advance(delegation.artifact_id, "executing", {"run_id": run_id})
@@ -43,13 +43,13 @@ def started(ctx: RunContext, state: DelegationState) -> Delegation:
     return delegation
 
 
-def awaited(ctx: RunContext, delegation: Delegation, late: bool) -> ExecutionResult | None:
+def await_result(ctx: RunContext, delegation: Delegation, late: bool) -> ExecutionResult | None:
     """The run's result; None when it outlives the deadline. A late run is looked at once, not waited for."""
     assert delegation.run_id is not None
     began = ctx.clock.monotonic()
     while True:
         if ctx.cancelled.is_set():
-            return stopped(ctx, delegation.run_id)
+            return stop_run(ctx, delegation.run_id)
         outcome = ctx.backend.poll(delegation.run_id)
         if isinstance(outcome, ExecutionResult):
             return outcome
@@ -59,7 +59,7 @@ def awaited(ctx: RunContext, delegation: Delegation, late: bool) -> ExecutionRes
         ctx.cancelled.wait(min(max(waited / 10, SHORTEST_PAUSE), LONGEST_PAUSE))
 
 
-def stopped(ctx: RunContext, run_id: str) -> ExecutionResult:
+def stop_run(ctx: RunContext, run_id: str) -> ExecutionResult:
     """End a run because the request was cancelled, and take what it left."""
     ctx.backend.cancel(run_id)
     until = ctx.clock.monotonic() + CANCEL_SECONDS
@@ -76,10 +76,10 @@ def put_off(ctx: RunContext, state: DelegationState, delegation: Delegation) -> 
     seconds = ctx.clock.now().timestamp() - delegation.started_at
     text = f"run {delegation.run_id} is running ({delegation.artifact_id}, for {seconds:.0f} s so far)"
     announce(ctx, delegation, text)
-    return {"delegations": {delegation.artifact_id: delegation}, "messages": [told(ctx, state, text, True)]}
+    return {"delegations": {delegation.artifact_id: delegation}, "messages": [answer_call(ctx, state, text, True)]}
 
 
-def told(ctx: RunContext, state: DelegationState, text: str, ok: bool) -> AnyMessage:
+def answer_call(ctx: RunContext, state: DelegationState, text: str, ok: bool) -> AnyMessage:
     """The answer to the delegation's call; a message of its own when the call was answered in an earlier turn."""
     if state.get("late"):
         return HumanMessage(f"[{text}]", name="executor")
@@ -88,7 +88,7 @@ def told(ctx: RunContext, state: DelegationState, text: str, ok: bool) -> AnyMes
     return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="success" if ok else "error")
 
 
-def finished(ctx: RunContext, delegation: Delegation, result: ExecutionResult) -> dict[str, Any]:
+def finish(ctx: RunContext, delegation: Delegation, result: ExecutionResult) -> dict[str, Any]:
     status: ArtifactStatus = "completed" if result.status == "success" else "failed"
     outcome = "\x00".join((result.status, result.stdout, result.stderr, result.output or "", result.error or ""))
     mark = sha256(outcome.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -11,7 +11,7 @@ from graph.digest import digest, is_short, report
 from graph.errors import BackendUnavailable
 from graph.events import ChunkRead
 from graph.nodes.delegated import announce
-from graph.nodes.executed import told
+from graph.nodes.executed import answer_call
 from graph.state import DelegationState
 from graph.types import Delegation, ExecutionResult
 
@@ -28,7 +28,7 @@ def processed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     summary = entry(text.partition("\n\n")[2] or text)
     delegation = replace(delegation, stage="processed", status="consumed", summary=summary)
     announce(ctx, delegation, None if result.status == "success" else result.error)
-    message = told(ctx, state, text, result.status == "success")
+    message = answer_call(ctx, state, text, result.status == "success")
     return {"delegations": {delegation.artifact_id: delegation}, "messages": [message]}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from agent.data.sample import SILOS, TABLES, fill, planted
+from agent.data.sample import SILOS, TABLES, fill, planted_truth
 from agent.data.warehouse import Warehouse, open_warehouse
 
 SCHEMAS = [silo.schema for silo in SILOS]
@@ -55,8 +55,8 @@ def test_vendors_in_several_silos_share_a_tax_id_and_differ_in_spelling(warehous
         SELECT count(*) FROM (
             SELECT tax_id FROM vendors WHERE tax_id IS NOT NULL
             GROUP BY tax_id HAVING count(DISTINCT silo) = {} AND count(DISTINCT vendor_name) = {})"""
-    assert number(warehouse, shared.format(3, 3)) == planted().vendors_in_all_silos
-    assert number(warehouse, shared.format(2, 2)) == planted().vendors_in_two_silos
+    assert number(warehouse, shared.format(3, 3)) == planted_truth().vendors_in_all_silos
+    assert number(warehouse, shared.format(2, 2)) == planted_truth().vendors_in_two_silos
 
 
 def test_no_other_vendors_share_a_tax_id_or_a_name(warehouse: Warehouse):
@@ -77,10 +77,10 @@ def test_amounts_out_of_line_are_as_many_as_planted(warehouse: Warehouse, schema
     ratio = f"""
         SELECT count(DISTINCT i.po_id) FROM {schema}.invoices AS i JOIN {schema}.purchase_orders AS p USING (po_id)
         WHERE i.amount / p.amount BETWEEN {{}} AND {{}}"""
-    assert number(warehouse, ratio.format(49.9, 50.1)) == planted().outliers[place]
-    assert number(warehouse, ratio.format(1.3, 1.4)) == planted().overbilled[place]
+    assert number(warehouse, ratio.format(49.9, 50.1)) == planted_truth().outliers[place]
+    assert number(warehouse, ratio.format(1.3, 1.4)) == planted_truth().overbilled[place]
     untouched = f"SELECT count(*) FROM {schema}.purchase_orders"
-    rest = planted().outliers[place] + planted().overbilled[place]
+    rest = planted_truth().outliers[place] + planted_truth().overbilled[place]
     assert number(warehouse, ratio.format(0.999, 1.001)) == number(warehouse, untouched) - rest
 
 
@@ -90,7 +90,7 @@ def test_invoices_that_came_twice_are_as_many_as_planted(warehouse: Warehouse, s
         SELECT count(*) FROM (
             SELECT 1 FROM {schema}.invoices GROUP BY invoice_number, vendor_id, invoice_date, amount
             HAVING count(DISTINCT invoice_id) = 2)"""
-    assert number(warehouse, twice) == planted().repeated[place]
+    assert number(warehouse, twice) == planted_truth().repeated[place]
 
 
 @pytest.mark.parametrize(("schema", "place"), ABOUT)
@@ -100,15 +100,15 @@ def test_the_months_without_invoices_are_the_planted_ones(warehouse: Warehouse, 
         FROM range(DATE '2023-01-01', DATE '2026-01-01', INTERVAL 1 MONTH) AS months(month)
         ANTI JOIN (SELECT DISTINCT date_trunc('month', invoice_date) AS month FROM {schema}.invoices) USING (month)
         ORDER BY month"""
-    assert tuple(row["month"] for row in warehouse.query(empty).to_pylist()) == planted().missing_months[place]
+    assert tuple(row["month"] for row in warehouse.query(empty).to_pylist()) == planted_truth().missing_months[place]
 
 
 @pytest.mark.parametrize(("schema", "place"), ABOUT)
 def test_the_empty_cells_are_as_many_as_planted(warehouse: Warehouse, schema: str, place: int):
     nulls = "SELECT count(*) FROM {}.{} WHERE {} IS NULL"
-    assert number(warehouse, nulls.format(schema, "vendors", "tax_id")) == planted().without_tax_id[place]
+    assert number(warehouse, nulls.format(schema, "vendors", "tax_id")) == planted_truth().without_tax_id[place]
     orders = nulls.format(schema, "purchase_orders", "department")
-    assert number(warehouse, orders) == planted().without_department[place]
+    assert number(warehouse, orders) == planted_truth().without_department[place]
 
 
 def test_it_is_built_once_and_then_only_opened(tmp_path: Path):

@@ -13,7 +13,8 @@ import pytest
 from agent.artifacts.folder import FolderArtifacts
 from agent.data.warehouse import Warehouse, open_warehouse
 from agent.execution import BACKENDS
-from agent.execution.run import Data, RunLimits
+from agent.execution.host import Data, LocalHost
+from agent.execution.run import RunLimits
 from graph.context import ExecutionBackend
 from graph.types import Artifact, ExecutionResult, Rejection
 
@@ -30,6 +31,7 @@ class Bench:
 
     artifacts: FolderArtifacts
     backend: ExecutionBackend
+    data: Data
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def artifact(self, code: str, instruction: str | None = "Say what came out.") -> Artifact:
@@ -38,7 +40,10 @@ class Bench:
 
     def start(self, code: str) -> tuple[Artifact, str]:
         artifact = self.artifact(code)
-        return artifact, self.backend.submit(artifact, f"token of {artifact.artifact_id}")
+        return artifact, self.submit(artifact, f"token of {artifact.artifact_id}")
+
+    def submit(self, artifact: Artifact, token: str) -> str:
+        return self.backend.submit(artifact, token, LocalHost(self.data, artifact.artifact_id))
 
     def run(self, code: str) -> ExecutionResult:
         return self.result(self.start(code)[1])
@@ -81,9 +86,9 @@ def open_bench(warehouse: Warehouse, tmp_path: Path) -> Iterator[OpenBench]:
         data: Data | None = None,
     ) -> Bench:
         artifacts = FolderArtifacts(tmp_path / "artifacts")
-        backend = BACKENDS[name](artifacts, data or Data(warehouse, everything_goes), limits)
+        backend = BACKENDS[name](artifacts, limits)
         opened.append(backend)
-        return Bench(artifacts, backend)
+        return Bench(artifacts, backend, data or Data(warehouse.session, everything_goes))
 
     yield opener
     for backend in opened:

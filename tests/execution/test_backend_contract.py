@@ -117,10 +117,10 @@ def test_one_token_starts_one_run(bench: Bench, tmp_path):
     mark = tmp_path / "started"
     artifact = bench.artifact(f"open({str(mark)!r}, 'a').write('x')")
     with ThreadPoolExecutor(8) as pool:
-        ids = set(pool.map(lambda _: bench.backend.submit(artifact, "token"), range(8)))
+        ids = set(pool.map(lambda _: bench.submit(artifact, "token"), range(8)))
     assert len(ids) == 1
     bench.result(ids.pop())
-    assert bench.backend.submit(artifact, "token") == bench.backend.submit(artifact, "another attempt's token")
+    assert bench.submit(artifact, "token") == bench.submit(artifact, "another attempt's token")
     sleep(0.2)
     assert mark.read_text() == "x"
 
@@ -180,7 +180,7 @@ def test_another_backend_over_the_same_artifacts_finds_the_result(open_bench: Op
     artifact, run_id = first.start("print('once')")
     result = first.result(run_id)
     assert second.backend.poll(run_id) == result
-    assert second.backend.submit(artifact, f"token of {artifact.artifact_id}") == run_id
+    assert second.submit(artifact, f"token of {artifact.artifact_id}") == run_id
 
 
 def test_sixteen_runs_at_once_do_not_mix(bench: Bench):

@@ -16,8 +16,9 @@ import pytest
 
 from agent.artifacts.folder import FolderArtifacts
 from agent.data.warehouse import Warehouse
+from agent.execution.host import Data
 from agent.execution.local import LocalBackend
-from agent.execution.run import Data, RunLimits
+from agent.execution.run import RunLimits
 from graph.types import Artifact, ExecutionResult
 from tests.execution.conftest import Bench, everything_goes
 
@@ -27,17 +28,18 @@ HOST = """
 import sys, time
 from pathlib import Path
 from agent.execution.local import LocalBackend
-from agent.execution.run import Data, RunLimits
+from agent.execution.host import Data, LocalHost
+from agent.execution.run import RunLimits
 from agent.data.warehouse import open_warehouse
 from agent.artifacts.folder import FolderArtifacts
 from graph.types import Artifact
 
 home, root, code = sys.argv[1:]
 artifacts = FolderArtifacts(Path(root))
-data = Data(open_warehouse(Path(home)), lambda sql: None)
-backend = LocalBackend(artifacts, data, RunLimits(seconds=60))
+data = Data(open_warehouse(Path(home)).session, lambda sql: None)
+backend = LocalBackend(artifacts, RunLimits(seconds=60))
 artifact = Artifact("art_00000000000a", "t", "i", 1, code, None, artifacts.folder("art_00000000000a"))
-print(backend.submit(artifact, "token"), flush=True)
+print(backend.submit(artifact, "token", LocalHost(data, artifact.artifact_id)), flush=True)
 time.sleep(600)
 """
 
@@ -65,8 +67,8 @@ def start_host(home: Path, warehouse: Warehouse, tmp_path: Path) -> Iterator[Cal
 @pytest.fixture
 def bench(warehouse: Warehouse, tmp_path: Path) -> Iterator[Bench]:
     artifacts = FolderArtifacts(tmp_path / "artifacts")
-    with LocalBackend(artifacts, Data(warehouse, everything_goes), RunLimits(seconds=30)) as backend:
-        yield Bench(artifacts, backend)
+    with LocalBackend(artifacts, RunLimits(seconds=30)) as backend:
+        yield Bench(artifacts, backend, Data(warehouse.session, everything_goes))
 
 
 def written(path: Path) -> str:
@@ -111,7 +113,7 @@ def test_what_was_started_by_a_host_that_died_is_not_started_again(
     os.kill(host, signal.SIGKILL)
     folder = bench.artifacts.folder("art_00000000000a")
     artifact = Artifact("art_00000000000a", "t", "i", 1, code, None, folder)
-    assert bench.backend.submit(artifact, "token") == run_id
+    assert bench.submit(artifact, "token") == run_id
     assert bench.result(run_id).status == "failed"
     assert mark.read_text() == "x"
 
@@ -147,8 +149,8 @@ def test_a_run_whose_supervisor_is_killed_ends_with_it(bench: Bench, tmp_path: P
 def test_a_supervisor_that_is_stopped_does_not_hold_its_host_for_ever(warehouse: Warehouse, tmp_path: Path):
     artifacts = FolderArtifacts(tmp_path / "artifacts")
     limits = RunLimits(seconds=0.5, patience_seconds=1.0)
-    with LocalBackend(artifacts, Data(warehouse, everything_goes), limits) as backend:
-        bench = Bench(artifacts, backend)
+    with LocalBackend(artifacts, limits) as backend:
+        bench = Bench(artifacts, backend, Data(warehouse.session, everything_goes))
         _, run_id = bench.start("import signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(600)\n")
         began = monotonic()
         assert bench.result(run_id).status == "failed"

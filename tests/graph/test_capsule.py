@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.models.scripted import ScriptedModel, delegates, says
 from graph.budget import Memory
-from graph.capsule import carried, length
+from graph.capsule import fit_window, length
 from graph.types import Capsule
 from tests.graph.world import World, ran
 
@@ -55,5 +55,5 @@ def test_lists_keep_their_newest_entries_only() -> None:
 
 
 def test_an_empty_thread_carries_nothing() -> None:
-    assert carried([], 100) == []
+    assert fit_window([], 100) == []
     assert Capsule().tried == ()

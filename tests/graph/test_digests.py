@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.models.scripted import ScriptedModel, delegates, fails, says
 from graph.budget import Digesting
-from graph.digest import chunks, clipped, preview
+from graph.digest import chunks, clip, preview
 from graph.errors import ModelUnavailable
 from graph.events import ChunkRead
 from tests.graph.world import World, failed, ran
@@ -126,5 +126,5 @@ def test_chunks_lose_nothing_but_blank_ends_and_never_exceed_their_size(pieces: 
 
 @given(st.text(max_size=500), st.integers(10, 100))
 def test_a_clipped_text_keeps_its_ends(text: str, most: int) -> None:
-    short = clipped(text, most)
+    short = clip(text, most)
     assert short == text or (short[:5] == text[:5] and short[-5:] == text[-5:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -14,12 +15,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agent.models.scripted import ScriptedModel
-from graph.blob import BlobError, parse_blob
+from graph.blob import BlobError
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.builder import build_graph
-from graph.context import Model, RunContext, SystemClock
+from graph.context import Handler, Model, RunContext, RunHost, SystemClock
 from graph.errors import BackendUnavailable
 from graph.events import Event, StageReached
+from graph.program import Program
 from graph.types import CHECKPOINTED, Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Turn
 
 
@@ -38,6 +40,15 @@ def failed(error: str, trace: str = "") -> ExecutionResult:
 Run = ExecutionResult | Callable[[], "ExecutionResult | None"]
 
 
+class NoHost:
+    """Answers nothing: the runs of this world are canned."""
+
+    setup: Mapping[str, Any] = MappingProxyType({"catalog": None, "schema": None, "text": []})
+    handlers: Mapping[str, Handler] = MappingProxyType({})
+
+    def close(self) -> None: ...
+
+
 @dataclass
 class Runs:
     """A backend: `runs` says what each code does. A function is called at each look; None means that it still runs."""
@@ -49,7 +60,7 @@ class Runs:
     by_token: dict[str, Artifact] = field(default_factory=dict)
     unreachable: int = 0
 
-    def submit(self, artifact: Artifact, idempotency_token: str) -> str:
+    def submit(self, artifact: Artifact, idempotency_token: str, host: RunHost) -> str:
         if self.unreachable:
             self.unreachable -= 1
             raise BackendUnavailable("the cluster is away")
@@ -129,16 +140,14 @@ class Prompts:
         return f"reduce {parts}: {instruction}"
 
 
-def no_drops(blob: str) -> Rejection | None:
-    return Rejection("SAFETY_BLOCK", "DROP TABLE destroys data; write elsewhere") if "DROP TABLE" in blob else None
+def no_drops(program: Program) -> Rejection | None:
+    return (
+        Rejection("SAFETY_BLOCK", "DROP TABLE destroys data; write elsewhere") if "DROP TABLE" in program.text else None
+    )
 
 
-def well_formed(blob: str) -> Rejection | None:
-    try:
-        parse_blob(blob)
-    except BlobError as error:
-        return Rejection(error.code, str(error))
-    return None
+def well_formed(program: Program) -> Rejection | None:
+    return Rejection(program.blob.code, str(program.blob)) if isinstance(program.blob, BlobError) else None
 
 
 def declare(name: str, answer: Callable[..., str], *, direct: bool = False) -> StructuredTool:
@@ -198,6 +207,7 @@ class World:
             tools=self.tools,
             guards=(no_drops, well_formed),
             backend=self.backend,
+            host=lambda ctx, artifact: NoHost(),
             artifacts=self.artifacts,
             records=self.records,
             ledger=Ledger(self.limits),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.guards import GUARDS, GuardRules, build_guards
 from agent.guards.sql import SESSION, SqlRules
+from graph.program import Program
 from graph.types import Rejection
 from tests.guards.cases import DANGEROUS_PYTHON, DANGEROUS_SQL_IN_PYTHON, HARMLESS, listed
 
@@ -19,7 +20,7 @@ CODES = {"SAFETY_BLOCK", "FORMAT_VALIDATION_ERROR", "EMPTY_CODE", "MISSING_INSTR
 
 
 def verdict(text: str, rules: GuardRules = RULES) -> Rejection | None:
-    return next((rejection for guard in build_guards(rules) if (rejection := guard(text))), None)
+    return next((rejection for guard in build_guards(rules) if (rejection := guard(Program(text)))), None)
 
 
 @pytest.mark.parametrize("code", listed(DANGEROUS_PYTHON))
@@ -130,7 +131,7 @@ SOME_TEXTS = [
 @each_guard
 @pytest.mark.parametrize("text", SOME_TEXTS)
 def test_a_guard_answers_every_text_with_a_rejection_or_nothing(build: Callable, text: str) -> None:
-    answer = build(GuardRules(strict_instruction=True))(text)
+    answer = build(GuardRules(strict_instruction=True))(Program(text))
     assert answer is None or (answer.code in CODES and answer.message)
 
 
@@ -138,7 +139,7 @@ def test_a_guard_answers_every_text_with_a_rejection_or_nothing(build: Callable,
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(alphabet="'\"\n ()=.:x1os,import[]{}f\\#", max_size=60))
 def test_a_guard_never_breaks(build: Callable, text: str) -> None:
-    answer = build(RULES)(text)
+    answer = build(RULES)(Program(text))
     assert answer is None or answer.code in CODES
 
 
@@ -146,7 +147,7 @@ def test_a_guard_never_breaks(build: Callable, text: str) -> None:
 def test_a_guard_gives_the_same_answer_again(build: Callable) -> None:
     guard = build(RULES)
     text = "import subprocess\nexecute_sql('drop table a.b')\nx = ("
-    assert guard(text) == guard(text)
+    assert guard(Program(text)) == guard(Program(text))
 
 
 @each_guard
@@ -162,6 +163,6 @@ def test_a_guard_gives_the_same_answer_again(build: Callable) -> None:
     ],
 )
 def test_no_code_makes_a_guard_slow(build: Callable, code: str) -> None:
-    began = time.perf_counter()
-    build(RULES)(code)
-    assert time.perf_counter() - began < 5
+    began = time.process_time()
+    build(RULES)(Program(code))
+    assert time.process_time() - began < 5

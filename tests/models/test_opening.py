@@ -75,7 +75,7 @@ def test_a_reply_arrives_with_its_tokens_counted_once(server, way):
     reply = asked(model, way)
     assert reply.text.strip() == "four words of text"
     assert (reply.usage_metadata["input_tokens"], reply.usage_metadata["output_tokens"]) == (11, 7)
-    assert model.priced(1_000_000, 0).cost_usd == 2.0
+    assert model.price(1_000_000, 0).cost_usd == 2.0
 
 
 @WAYS

@@ -18,7 +18,7 @@ from agent.agent import ServedAgent
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
 from agent.models.scripted import ScriptedModel, delegates, fails, says, together
-from agent.tracing.turns import flush, prepare, run_traced
+from agent.tracing.turns import flush, prepare, run_with_trace
 from graph.errors import ModelUnavailable
 from graph.events import StageReached, TurnEnded
 from graph.types import ConversationResult
@@ -54,7 +54,7 @@ def opened(home: Path) -> Iterator[Opener]:
 
 
 def traced(agent: Agent, text: str, **fields: Any) -> ConversationResult:
-    last = list(run_traced(agent, Request(text, **fields)))[-1]
+    last = list(run_with_trace(agent, Request(text, **fields)))[-1]
     assert isinstance(last, TurnEnded)
     return last.result
 
@@ -144,7 +144,7 @@ def test_an_error_is_on_the_span_it_happened_in_without_the_secret_it_names(open
 
 def test_a_client_that_leaves_early_leaves_a_whole_trace_and_the_next_one_is_its_own(opened: Opener):
     agent = opened(ScriptedModel(delegates("import time; time.sleep(60)"), says("next"), says("next")))
-    events = run_traced(agent, Request("go", thread_id="left"))
+    events = run_with_trace(agent, Request("go", thread_id="left"))
     for event in events:
         if isinstance(event, StageReached) and event.status == "executing":
             break

@@ -33,10 +33,10 @@ def traced_turn(home: Path) -> tuple[str, str]:
 
     from agent.config import Settings
     from agent.core import Request, open_agent
-    from agent.tracing.turns import flush, run_traced
+    from agent.tracing.turns import flush, run_with_trace
 
     with open_agent(Settings(home=home)) as agent:
-        for _ in run_traced(agent, Request(QUESTION, thread_id="purchasing", user_id="ada")):
+        for _ in run_with_trace(agent, Request(QUESTION, thread_id="purchasing", user_id="ada")):
             pass
     flush()
     (trace,) = mlflow.search_traces(return_type="list", include_spans=False)

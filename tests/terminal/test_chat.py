@@ -166,9 +166,9 @@ def test_an_agent_that_can_not_be_opened_ends_the_chat_with_its_reason(tmp_path:
 
 
 def test_json_values_and_texts_can_be_set() -> None:
-    from agent.terminal.slash import parsed
+    from agent.terminal.slash import parse_value
 
-    assert [parsed(text) for text in ("3", "true", '{"a": 1}', "EUR", "3 pounds")] == [
+    assert [parse_value(text) for text in ("3", "true", '{"a": 1}', "EUR", "3 pounds")] == [
         3,
         True,
         json.loads('{"a": 1}'),

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from agent.terminal.displays import Display, JsonDisplay, LineDisplay, LiveDisplay
-from agent.terminal.progress import Picture, Remark, Step, title_of, visible
-from agent.terminal.rendering import SPINNER, now_going_on, took
+from agent.terminal.progress import Progress, Remark, Step, title_of, visible
+from agent.terminal.rendering import SPINNER, format_seconds, now_going_on
 from graph.events import StageReached, Token, TurnEnded, TurnStarted
 from graph.types import DELEGATE, ConversationResult
 from tests.terminal.stories import DONE, FAILED, LIMITED, ONE, STORY
@@ -54,11 +54,11 @@ def beside_a_pipe(story: Any = None) -> tuple[str, list[str]]:
 
 def frame(until: float, width: int = 100, height: int = 30) -> list[str]:
     """The lines that move, at a moment of the story."""
-    picture, file = Picture(), io.StringIO()
+    progress, file = Progress(), io.StringIO()
     for now, event in STORY:
         if now <= until:
-            picture.take(event, now)
-    Console(file=file, width=width).print(now_going_on(picture, until, height))
+            progress.take(event, now)
+    Console(file=file, width=width).print(now_going_on(progress, until, height))
     return [line.strip(f" {SPINNER}") for line in file.getvalue().splitlines()]
 
 
@@ -87,11 +87,11 @@ def test_an_answer_is_laid_out_as_markdown_while_it_is_written() -> None:
 
 
 def test_a_long_answer_shows_its_end_and_many_steps_fit_the_screen() -> None:
-    picture, file = Picture(), io.StringIO()
-    picture.take(Token("\n\n".join(f"line {number}" for number in range(200))), 0.0)
+    progress, file = Progress(), io.StringIO()
+    progress.take(Token("\n\n".join(f"line {number}" for number in range(200))), 0.0)
     for number in range(40):
-        picture.steps[str(number)] = Step(str(number), "tool", "", 0.0)
-    Console(file=file, width=80).print(now_going_on(picture, 1.0, 12))
+        progress.steps[str(number)] = Step(str(number), "tool", "", 0.0)
+    Console(file=file, width=80).print(now_going_on(progress, 1.0, 12))
     lines = [line.strip() for line in file.getvalue().splitlines() if line.strip()]
     assert len(lines) <= 12
     assert "and 32 more" in lines
@@ -140,7 +140,7 @@ def test_a_failed_turn_is_one_line_on_standard_error_and_nothing_else() -> None:
 def test_a_limit_that_ended_the_turn_is_named_with_its_setting() -> None:
     out, beside = beside_a_pipe(ended(LIMITED))
     assert out == "So far: two.\n"
-    assert beside[0] == "The limit of rounds is reached (limits.max_iterations)."
+    assert beside[0] == "The iteration limit (limits.max_iterations) was reached before the analyst had finished."
 
 
 def test_a_delegation_of_an_earlier_turn_is_shown_though_nobody_called_it_now() -> None:
@@ -197,12 +197,12 @@ def test_what_models_and_data_say_can_not_command_the_terminal() -> None:
 
 
 def test_said_before_a_call_is_a_remark_and_what_is_said_last_is_the_answer() -> None:
-    picture = Picture()
-    settled = [one for now, event in STORY for one in picture.take(event, now)]
+    progress = Progress()
+    settled = [one for now, event in STORY for one in progress.take(event, now)]
     assert settled[0] == Remark("I look at both tables.")
-    assert picture.text == "**Beacon** is there twice."
+    assert progress.text == "**Beacon** is there twice."
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0.0s"), (59.94, "59.9s"), (60, "1m00s"), (3599, "59m59s")])
 def test_times_are_told_in_minutes_and_seconds(seconds: float, said: str) -> None:
-    assert took(seconds) == said
+    assert format_seconds(seconds) == said

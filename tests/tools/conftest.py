@@ -13,6 +13,7 @@ from agent.data.warehouse import Warehouse, open_warehouse
 from agent.models.scripted import ScriptedModel
 from agent.platforms.local.genie import LocalGenie
 from agent.platforms.local.jobs import JobData, LocalJobs
+from agent.platforms.local.volumes import LocalVolumes
 from agent.prompts import genie_sql
 from agent.tools import build_tools
 from agent.tools.services import ToolServices
@@ -62,7 +63,7 @@ def model() -> ScriptedModel:
 @pytest.fixture
 def services(warehouse: Warehouse, jobs: LocalJobs, model: ScriptedModel, tmp_path: Path) -> ToolServices:
     genie = LocalGenie(warehouse, model, genie_sql, tmp_path / "genie")
-    return ToolServices(warehouse, tmp_path / "volumes", genie, jobs)
+    return ToolServices(warehouse, LocalVolumes(tmp_path / "volumes"), genie, jobs)
 
 
 @pytest.fixture

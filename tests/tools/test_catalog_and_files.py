@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.data.warehouse import QueryFailed
-from agent.platforms.local.volumes import NameRefused, save
+from agent.platforms.local.volumes import LocalVolumes
 from agent.tools import build_tools
-from agent.tools.services import ToolServices
+from agent.tools.services import FileRefused, ToolServices
 from tests.tools.conftest import Invoke
 
 SEARCH, SAVE = "metadata_keyword_search", "save_artifact_to_volumes"
@@ -55,7 +55,7 @@ def test_a_catalog_that_can_not_be_asked_is_an_error_and_not_no_matches(services
         def search(self, *_: object, **__: object) -> object:
             raise QueryFailed("the connection is closed")
 
-    tool = build_tools(ToolServices(Closed(), services.volumes_folder, services.genie, services.jobs))[SEARCH]
+    tool = build_tools(ToolServices(Closed(), services.volumes, services.genie, services.jobs))[SEARCH]
     message = tool.invoke({"name": SEARCH, "args": {"keyword": "x"}, "id": "c", "type": "tool_call"})
     assert message.status == "error"
     assert message.text == "The catalog could not be searched: the connection is closed"
@@ -63,7 +63,7 @@ def test_a_catalog_that_can_not_be_asked_is_an_error_and_not_no_matches(services
 
 def test_a_saved_file_is_where_the_answer_says(invoke: Invoke, services: ToolServices) -> None:
     message = invoke(SAVE, {"filename": "vendors/report.md", "content": "# Vendors\r\nä\n"})
-    path = services.volumes_folder / "vendors" / "report.md"
+    path = services.volumes.folder / "vendors" / "report.md"
     assert message.text == f"Saved 13 characters to {path}."
     assert path.read_bytes() == "# Vendors\r\nä\n".encode()
 
@@ -71,8 +71,8 @@ def test_a_saved_file_is_where_the_answer_says(invoke: Invoke, services: ToolSer
 def test_saving_again_replaces_the_file_and_leaves_nothing_else(invoke: Invoke, services: ToolServices) -> None:
     for content in ("first", "second"):
         invoke(SAVE, {"filename": "report.md", "content": content})
-    assert [path.name for path in services.volumes_folder.iterdir()] == ["report.md"]
-    assert (services.volumes_folder / "report.md").read_text() == "second"
+    assert [path.name for path in services.volumes.folder.iterdir()] == ["report.md"]
+    assert (services.volumes.folder / "report.md").read_text() == "second"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_name_that_is_no_plain_file_name_is_refused_with_its_reason(
     message = invoke(SAVE, {"filename": filename, "content": "x"})
     assert message.status == "error"
     assert "file name" in message.text
-    assert not services.volumes_folder.exists()
+    assert not services.volumes.folder.exists()
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -99,18 +99,18 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (outside / "victim").write_text("safe")
     (folder / "away").symlink_to(outside)
     (folder / "file").symlink_to(outside / "victim")
-    with pytest.raises(NameRefused, match="'away' is no folder"):
-        save(folder, "away/x", "x")
-    save(folder, "file", "mine")
+    with pytest.raises(FileRefused, match="'away' is no folder"):
+        LocalVolumes(folder).save("away/x", "x")
+    LocalVolumes(folder).save("file", "mine")
     assert (outside / "victim").read_text() == "safe"
     assert (folder / "file").read_text() == "mine"
     assert not (folder / "file").is_symlink()
 
 
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
-    save(tmp_path, "a/b", "x")
-    with pytest.raises(NameRefused, match="is a folder"):
-        save(tmp_path, "a", "x")
+    LocalVolumes(tmp_path).save("a/b", "x")
+    with pytest.raises(FileRefused, match="is a folder"):
+        LocalVolumes(tmp_path).save("a", "x")
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -118,8 +118,8 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
 def test_whatever_the_name_the_file_lands_inside_or_nowhere(tmp_path: Path, filename: str) -> None:
     folder = tmp_path / "deep" / "volume"
     try:
-        saved = save(folder, filename, "x")
-    except NameRefused:
+        saved = LocalVolumes(folder).save(filename, "x")
+    except FileRefused:
         return
-    assert saved.resolve().is_relative_to(folder.resolve())
+    assert Path(saved).resolve().is_relative_to(folder.resolve())
     assert {path.name for path in tmp_path.iterdir()} == {"deep"}

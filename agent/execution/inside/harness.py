@@ -77,7 +77,7 @@ def run(job: Job, channel: socket.socket, record: int) -> NoReturn:
         _flush()
         os._exit(code)
     _save_figures()
-    _report(record, _completed(ended, module.__dict__, job.largest))
+    _report(record, _complete(ended, module.__dict__, job.largest))
     sys.exit(code)
 
 
@@ -119,7 +119,7 @@ def _execute(job: Job, module: ModuleType) -> tuple[int, Record]:
     except BaseException as error:  # noqa: BLE001 - the edge: whatever the code raises is its result
         trace = _trace(error)
         sys.stderr.write(trace)
-        return 1, Record(job.nonce, "failed", error=_clipped(_named(error)), error_trace=_clipped(trace))
+        return 1, Record(job.nonce, "failed", error=_clip(_name_error(error)), error_trace=_clip(trace))
     return 0, Record(job.nonce, "success")
 
 
@@ -132,7 +132,7 @@ def _left(error: SystemExit, nonce: str) -> tuple[int, Record]:
     return 1, Record(nonce, "failed", error=f"the code called sys.exit({str(error.code)!r})")
 
 
-def _clipped(text: str) -> str:
+def _clip(text: str) -> str:
     """Head and tail of what is too long to hand on; all of it is on stderr."""
     if len(text) <= LONGEST_ERROR:
         return text
@@ -140,7 +140,7 @@ def _clipped(text: str) -> str:
     return f"{text[:half]}\n... ({len(text) - LONGEST_ERROR} characters omitted) ...\n{text[-half:]}"
 
 
-def _named(error: BaseException) -> str:
+def _name_error(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).strip()
 
 
@@ -168,15 +168,15 @@ def _save_figures() -> None:
     try:
         ALBUM.save_open()
     except Exception as error:  # noqa: BLE001 - the edge: a figure that can't be drawn does not undo the run
-        sys.stderr.write(f"a figure could not be saved: {_named(error)}\n")
+        sys.stderr.write(f"a figure could not be saved: {_name_error(error)}\n")
 
 
-def _completed(record: Record, namespace: dict[str, Any], largest: int) -> Record:
+def _complete(record: Record, namespace: dict[str, Any], largest: int) -> Record:
     try:
         value = output_of(namespace)
         text = None if value is None else as_json(value)
     except Exception as error:  # noqa: BLE001 - the edge: the value's own code (str, iteration) may do anything
-        sys.stderr.write(f"the result could not be kept: {_named(error)}\n")
+        sys.stderr.write(f"the result could not be kept: {_name_error(error)}\n")
         return record
     if text is not None and len(text.encode()) > largest:
         sys.stderr.write(

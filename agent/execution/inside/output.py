@@ -41,10 +41,10 @@ def _plain(value: Any, depth: int) -> Any:
         return {key if isinstance(key, str) else str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item, depth + 1) for item in value]
-    return _opened(value, depth)
+    return _unwrap(value, depth)
 
 
-def _opened(value: Any, depth: int) -> Any:
+def _unwrap(value: Any, depth: int) -> Any:
     """Tables as rows, numbers of numpy as numbers, dataclasses as objects, the rest as text."""
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     if kind == "pandas.DataFrame":

@@ -74,6 +74,7 @@ class SqlClient:
         if os.getpid() != self._owner:
             raise SqlError("execute_sql works in the main process of a run, not in processes that it starts")
         request = {
+            "kind": "sql",
             "sql": sql,
             "rows": None if as_pandas else max(0, preview_rows),
             "catalog": catalog,
@@ -102,7 +103,7 @@ class SqlClient:
 
 
 def _result(table: Any, trailer: dict[str, Any], as_pandas: bool, preview_rows: int) -> SqlResult:
-    table = _narrowed(table)
+    table = _narrow(table)
     head = table.slice(0, max(0, preview_rows))
     columns = [column.to_pylist() for column in head.columns]
     rows = list(zip(*columns, strict=True)) if columns else []
@@ -126,7 +127,7 @@ def _frame(table: pyarrow.Table) -> pandas.DataFrame:
     return frame
 
 
-def _narrowed(table: pyarrow.Table) -> pyarrow.Table:
+def _narrow(table: pyarrow.Table) -> pyarrow.Table:
     """Sums of integers come as 38-digit decimals; make them integers where they fit."""
     import pyarrow
 

@@ -39,10 +39,10 @@ def cells(source: str, is_ipynb: bool) -> list[str]:
         found = (cell for cell in json.loads(source)["cells"] if cell["cell_type"] in ("code", "markdown"))
         return [("%md\n" if cell["cell_type"] == "markdown" else "") + "".join(cell["source"]) for cell in found]
     parts = SEPARATOR.split(source.removeprefix(HEADER))
-    return [uncommented(part.strip("\n")) for part in parts if part.strip()]
+    return [uncomment(part.strip("\n")) for part in parts if part.strip()]
 
 
-def uncommented(cell: str) -> str:
+def uncomment(cell: str) -> str:
     """`# MAGIC %sql` is how source notebooks write `%sql`."""
     lines = [line for line in cell.split("\n") if not line.startswith("# DBTITLE")]
     text = "\n".join(lines).strip("\n")
@@ -199,7 +199,7 @@ def work(folder: Path) -> None:
     write_state(folder, life_cycle_state="TERMINATED", **started, **ended, end_time=int(time.time() * 1000))
 
 
-def locked(folder: Path) -> bool:
+def try_lock(folder: Path) -> bool:
     """Hold the lock for the rest of this process; False when another process runs the job, or has run it.
 
     Who only looks whether the job is alive holds the lock for a moment, too.
@@ -228,7 +228,7 @@ def detach(folder: Path) -> None:
 
 def main(folder: Path) -> None:
     """A job is run once: when it runs already, or has run, nothing is done."""
-    if locked(folder):
+    if try_lock(folder):
         detach(folder)
         work(folder)
 

@@ -72,11 +72,11 @@ class LocalJobs:
 
     def poll(self, run_id: str) -> JobRun:
         folder = self._run_folder(run_id)
-        return described(run_id, folder, settled(folder), read_json(folder / "job.json"))
+        return describe_run(run_id, folder, settle_state(folder), read_json(folder / "job.json"))
 
     def cancel(self, run_id: str) -> JobRun:
         folder = self._run_folder(run_id)
-        state = settled(folder)
+        state = settle_state(folder)
         if state["life_cycle_state"] in ("PENDING", "RUNNING"):
             (folder / "cancelled").touch()
             end_process(folder, self._grace)
@@ -157,7 +157,7 @@ def launch(folder: Path) -> None:
         raise JobsUnavailable(f"its process could not be started: {error}") from error
 
 
-def settled(folder: Path) -> dict[str, Any]:
+def settle_state(folder: Path) -> dict[str, Any]:
     """The state of the run. A process that went without a word ended by cancellation, or broke."""
     alive = is_alive(folder)
     state = read_json(folder / "state.json") if (folder / "state.json").exists() else {"life_cycle_state": "PENDING"}
@@ -210,7 +210,7 @@ def tell(folder: Path, number: int) -> bool:
     return True
 
 
-def described(run_id: str, folder: Path, state: dict[str, Any], job: dict[str, Any]) -> JobRun:
+def describe_run(run_id: str, folder: Path, state: dict[str, Any], job: dict[str, Any]) -> JobRun:
     life, result = state["life_cycle_state"], state.get("result_state")
     return JobRun(
         run_id=run_id,

@@ -5,24 +5,36 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+
+from agent.tools.services import FileRefused
 
 MAX_NAME_BYTES, MAX_PARTS = 200, 8
 PART = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]+")
 RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
 
 
-class NameRefused(ValueError):
-    """The name can't be a file of the folder; the text says what to change."""
+@dataclass(frozen=True)
+class LocalVolumes:
+    """Implements agent.tools.services.Volumes below `folder`."""
+
+    folder: Path
+
+    def save(self, filename: str, content: str) -> str:
+        try:
+            return str(write(self.folder, filename, content))
+        except OSError as error:
+            raise FileRefused(f"{filename} could not be saved: {error.strerror}.") from error
 
 
-def save(folder: Path, filename: str, content: str) -> Path:
-    """Write the file whole or not at all. Raises NameRefused, OSError."""
+def write(folder: Path, filename: str, content: str) -> Path:
+    """Write the file whole or not at all. Raises FileRefused, OSError."""
     *parents, name = parts_of(filename)
-    place = made(folder.resolve(), parents)
+    place = make_folder(folder.resolve(), parents)
     target = place / name
     if target.is_dir():
-        raise NameRefused(f"{filename!r} is a folder. Choose another name.")
+        raise FileRefused(f"{filename!r} is a folder. Choose another name.")
     handle, temporary = tempfile.mkstemp(dir=place, prefix=".saving-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -37,10 +49,10 @@ def save(folder: Path, filename: str, content: str) -> Path:
 def parts_of(filename: str) -> list[str]:
     parts = filename.strip().split("/")
     if len(parts) > MAX_PARTS:
-        raise NameRefused(f"The file name has more than {MAX_PARTS} parts.")
+        raise FileRefused(f"The file name has more than {MAX_PARTS} parts.")
     for part in parts:
         if reason := objection(part):
-            raise NameRefused(f"{filename[:100]!r} can't be a file name: {reason}. Use one such as report.md.")
+            raise FileRefused(f"{filename[:100]!r} can't be a file name: {reason}. Use one such as report.md.")
     return parts
 
 
@@ -58,13 +70,13 @@ def objection(part: str) -> str | None:
     return "a part is too long" if len(part.encode(errors="surrogateescape")) > MAX_NAME_BYTES else None
 
 
-def made(root: Path, parents: list[str]) -> Path:
+def make_folder(root: Path, parents: list[str]) -> Path:
     """The folder for the file, made if missing. A link on the way could lead anywhere, so none is followed."""
     root.mkdir(parents=True, exist_ok=True)
     place = root
     for part in parents:
         place = place / part
         if place.is_symlink() or (place.exists() and not place.is_dir()):
-            raise NameRefused(f"{part!r} is no folder. Choose another name.")
+            raise FileRefused(f"{part!r} is no folder. Choose another name.")
         place.mkdir(exist_ok=True)
     return place

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agent.data.warehouse import Warehouse
-from agent.execution.run import Data
+from agent.execution.host import Data
 from graph.types import Rejection
 from tests.execution.conftest import Bench, OpenBench, everything_goes
 
@@ -19,7 +19,7 @@ def test_the_guard_sees_the_very_text_and_its_reason_reaches_the_code(open_bench
         seen.append(sql)
         return Rejection("SAFETY_BLOCK", "invoices are off limits") if "invoices" in sql else None
 
-    bench = open_bench(data=Data(warehouse, no_invoices))
+    bench = open_bench(data=Data(warehouse.session, no_invoices))
     code = """
 table = "in" + "voices"
 try:
@@ -34,7 +34,7 @@ except SqlError as error:
 def test_the_sessions_catalog_and_schema_come_first_and_a_statements_own_before_them(
     open_bench: OpenBench, warehouse: Warehouse
 ):
-    bench = open_bench(data=Data(warehouse, everything_goes, catalog="sample", schema="silo_north"))
+    bench = open_bench(data=Data(warehouse.session, everything_goes, catalog="sample", schema="silo_north"))
     code = """
 count = "SELECT count(*) FROM vendors"
 result = [catalog, schema, execute_sql(count).rows[0][0], execute_sql(count, schema="silo_valley").rows[0][0],
@@ -140,14 +140,15 @@ child.join()
 
 def test_statements_are_told_apart_by_their_ids(bench: Bench):
     result = bench.run("result = [execute_sql('SELECT 1').statement_id for _ in range(2)]")
-    assert json.loads(result.output) == [f"{result.run_id}-1", f"{result.run_id}-2"]
+    artifact_id = bench.folder(result).name
+    assert json.loads(result.output) == [f"{artifact_id}-1", f"{artifact_id}-2"]
 
 
 def test_a_gone_warehouse_is_an_error_of_the_statement(open_bench: OpenBench, tmp_path):
     from agent.data.warehouse import open_warehouse
 
     with open_warehouse(tmp_path / "home") as warehouse:
-        bench = open_bench(data=Data(warehouse, everything_goes))
+        bench = open_bench(data=Data(warehouse.session, everything_goes))
         (tmp_path / "home" / "warehouse" / "sample-1.duckdb").unlink()
         result = bench.run("execute_sql('SELECT 1')")
     assert result.status == "failed"

@@ -1,0 +1,166 @@
+"""The local mode: files below home, code in processes of this machine, data in DuckDB. Nothing to configure."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.home import make_home
+from agent.platforms.checkpointer import open_saver
+from agent.platforms.models import open_models
+from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
+from graph.context import Model, RunContext
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.tools import BaseTool
+
+    from agent.artifacts.folder import FolderArtifacts
+    from agent.config import Settings
+    from agent.data.source import DataSource
+    from agent.data.warehouse import Warehouse
+    from agent.execution.local import LocalBackend
+    from agent.principal import Principal
+
+
+def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.records.scopes import open_scopes
+    from agent.records.sqlite import open_records
+
+    make_home(settings.home)
+    records = stack.enter_context(
+        open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
+    )
+    return Stores(
+        saver=stack.enter_context(open_saver(settings, given)),
+        records=records,
+        artifacts=open_artifacts(settings, given, stack),
+        scopes=stack.enter_context(open_scopes(settings.scopes_path)),
+    )
+
+
+def open_artifacts(settings: Settings, given: Given, stack: ExitStack) -> FolderArtifacts:
+    from agent.artifacts.folder import FolderArtifacts
+
+    return FolderArtifacts(settings.artifacts_path)
+
+
+def open_parts(settings: Settings, given: Given, stack: ExitStack) -> Parts:
+    stores = open_stores(settings, given, stack)
+    backend = stack.enter_context(open_backend(settings, open_artifacts(settings, given, stack)))
+    workbenches = Workbenches(partial(open_workbench, settings, given, stores, backend))
+    stack.callback(workbenches.close)
+    return Parts(stores, workbenches)
+
+
+def open_backend(settings: Settings, artifacts: FolderArtifacts) -> LocalBackend:
+    from agent.execution import BACKENDS
+    from agent.execution.run import RunLimits
+
+    chosen = settings.execution
+    limits = RunLimits(
+        seconds=settings.limits.run_seconds,
+        memory_bytes=chosen.memory_mb << 20,
+        output_bytes=chosen.max_output_bytes,
+    )
+    return BACKENDS[chosen.backend](artifacts, limits)
+
+
+def open_workbench(
+    settings: Settings,
+    given: Given,
+    stores: Stores,
+    backend: LocalBackend,
+    principal: Principal,
+    source: DataSource,
+    stack: ExitStack,
+) -> Workbench:
+    """The source's warehouse, models and tools bound to it, and prompts that describe it."""
+    from agent.data.text import open_text
+    from agent.data.warehouse import open_warehouse
+    from agent.execution.host import Data, open_host
+    from agent.guards import GuardRules, build_guards
+    from agent.guards.sql import check_sql
+    from agent.models import close_model
+    from agent.prompts import AgentPrompts
+    from graph.budget import Ledger
+
+    source.check()
+    home = settings.home.absolute()
+    warehouse = stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+    base, sub = open_models(
+        settings, given, principal.workspace or given.workspace, partial(offline_model, warehouse, source)
+    )
+    for model in (base, sub):
+        stack.callback(close_model, model)
+    tools = {
+        **build_tools_of(settings, home, warehouse, source, sub),
+        **{tool.name: tool for tool in given.tools},
+    }
+    data = Data(
+        session=warehouse.session,
+        check_sql=partial(check_sql, rules=sql_rules()),
+        text=open_text(Path(source.text)).paths if source.text else (),
+        catalog=source.catalog or warehouse.catalog,
+        schema=source.schema or warehouse.schema,
+    )
+    context = RunContext(
+        base_model=replace(base, chat=base.chat.bind_tools(list(tools.values()))),  # type: ignore[attr-defined]
+        sub_model=sub,
+        prompts=AgentPrompts(
+            mode=settings.mode,
+            system_prompt=settings.system_prompt,
+            tables=warehouse.tables,
+            genie=settings.genie.description,
+            has_text=source.text is not None,
+        ),
+        tools=tools,
+        guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),
+        backend=backend,
+        host=partial(open_host, data),
+        artifacts=stores.artifacts,
+        records=stores.records.for_request("", "", ""),
+        ledger=Ledger(settings.limits),
+        limits=settings.limits,
+        digesting=settings.digesting,
+        memory=settings.memory,
+    )
+    return Workbench(context, warehouse)
+
+
+def sql_rules() -> Any:
+    """What SQL may do locally: read everything, and write what goes with the run's own in-memory database."""
+    from agent.guards.sql import SESSION, SqlRules
+
+    return SqlRules(dialect="duckdb", scratch=SESSION)
+
+
+def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
+    from agent.offline import OfflineModel
+
+    return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
+
+
+def build_tools_of(
+    settings: Settings, home: Path, warehouse: Warehouse, source: DataSource, model: Model
+) -> dict[str, BaseTool]:
+    from agent.platforms.local.genie import LocalGenie
+    from agent.platforms.local.jobs import JobData, LocalJobs
+    from agent.platforms.local.volumes import LocalVolumes
+    from agent.prompts import genie_sql
+    from agent.tools import build_tools
+    from agent.tools.services import ToolServices
+
+    data = JobData(home, source.sample, [Path(path) for path in source.paths])
+    services = ToolServices(
+        catalog=warehouse,
+        volumes=LocalVolumes(home / "volumes"),
+        genie=LocalGenie(warehouse, model.chat, genie_sql, home / "genie"),
+        jobs=LocalJobs(settings.jobs_folder, home / "jobs", data),
+        genie_name=settings.genie.agent_name,
+        genie_description=settings.genie.description,
+    )
+    return build_tools(services)

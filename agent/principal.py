@@ -1,0 +1,29 @@
+"""Who asks. Threads, state and artifacts belong to a principal; another one is told that they don't exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """`name` is stable from request to request. `workspace` makes the WorkspaceClient that acts as this principal
+    (on behalf of a user); None is the process's own identity. It is asked for in the request's own thread.
+    """
+
+    name: str = LOCAL
+    workspace: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """The person at this machine, who may call themselves what they like."""
+        return self.name == LOCAL
+
+    @property
+    def identity(self) -> str | None:
+        """What its live clients can be kept under; None when they are the process's own."""
+        return self.name if self.workspace is not None else None
