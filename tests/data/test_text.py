@@ -64,7 +64,7 @@ def test_a_folder_is_many_files_and_each_can_be_read_by_itself(tmp_path: Path):
 
 
 def test_the_analyst_is_told_size_lines_names_and_beginnings(tmp_path: Path):
-    one = text_of(tmp_path / "", b"\nINFO start\nERROR disk full")
+    one = text_of(tmp_path, b"\nINFO start\nERROR disk full")
     assert (
         describe_text(one)
         == "context is the file 00.log: 27 bytes, 3 lines. It begins:\n  INFO start\n  ERROR disk full"

@@ -9,7 +9,7 @@ import pytest
 
 from agent.data.text import open_text
 from agent.data.warehouse import Warehouse
-from agent.execution.run import Data
+from agent.execution.host import Data
 from tests.execution.conftest import OpenBench, everything_goes
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

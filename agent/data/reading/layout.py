@@ -22,8 +22,8 @@ TOTAL = re.compile(
 )
 NOTE = re.compile(
     r"(\(c\)|\*|†|‡|§|¹|²|\(?\d\)|\[\d|--|==|#|©|http|\(?\d+ rows|rows:|page \d)|"
-    r"(notes?|sources?|quellen?|fuente|footnotes?|remarks?|disclaimer|copyright|data as of|last updated|updated|exported|"
-    r"generated|report (date|generated|run)|run date|printed|end of|includes|excludes|record count|"
+    r"(notes?|sources?|quellen?|fuente|footnotes?|remarks?|disclaimer|copyright|data as of|last updated|updated|"
+    r"exported|generated|report (date|generated|run)|run date|printed|end of|includes|excludes|record count|"
     r"total (rows|records)|confidential)\b",
     re.IGNORECASE,
 )
