@@ -64,7 +64,7 @@ class Listed(Protocol):
 def catalogue(tables: Sequence[Listed], question: str = "", aside: Sequence[Aside] = (), chars: int = CHARS) -> str:
     """A line a table, in at most about `chars` characters; what `question` names is told first and in most detail."""
     if not tables:
-        return f"Tables\nnone are listed here; {SEARCH} finds what there is."
+        return "\n".join([f"Tables\nnone are listed here; {SEARCH} finds what there is.", *_aside(aside)])
     words = words_of(question) - EMPTY_WORDS
     shown, rest = _within(tables, words, chars)
     lines = ["Tables (as SQL writes their names; a value is shown as it stands)"]
@@ -94,13 +94,16 @@ def _aside(aside: Sequence[Aside]) -> list[str]:
 def _within(tables: Sequence[Listed], words: frozenset[str], chars: int) -> tuple[dict[int, str], int]:
     """Each table's line, in as much detail as there is room for, and how many have none."""
     weights = {id(one): relevance(one, words) for one in tables}
+    most = max(weights.values()) / 2
+    meant = [one for one in tables if weights[id(one)] > most]
     named = sorted((one for one in tables if weights[id(one)]), key=lambda one: -weights[id(one)])
-    steps = [(detail, one) for detail in (_short, _typed, _whole) for one in named]
-    steps += [(detail, one) for detail in (_short, _typed, _whole) for one in tables if not weights[id(one)]]
+    steps = [(detail, one) for group in (meant, named, tables) for detail in (_short, _typed, _whole) for one in group]
     shown: dict[int, str] = {}
     used = 0
     for detail, one in [*((_named, one) for one in (*named, *tables)), *steps]:
         line = detail(one, words)
+        if len(line) <= len(shown.get(id(one), "")):
+            continue
         more = len(line) - len(shown.get(id(one), "")) + (id(one) not in shown)
         if used + more <= chars and (detail is _named or id(one) in shown):
             shown[id(one)] = line

@@ -112,7 +112,7 @@ class Warehouse:
         self._sample: tuple[Table, ...] | None = None
         self.catalogs = sources.names
         self._files = sources.files_for("")
-        self._connection = self._connected(self._files)
+        self._connection = self._open_connection(self._files)
 
     @property
     def catalog(self) -> str | None:
@@ -147,7 +147,7 @@ class Warehouse:
         files = self._sources.files_for(sql)
         with self._lock:
             if files != self._files:
-                stale, self._connection = self._connection, self._connected(files)
+                stale, self._connection = self._connection, self._open_connection(files)
                 self._files = files
                 stale.close()
             cursor = self._connection.cursor()
@@ -201,9 +201,9 @@ class Warehouse:
             where += f" AND NOT (c.table_catalog = '{FILES}' AND c.table_name IN ({', '.join(alone)}))"
         parameters: list[Any] = list(patterns)
         if table_type:
-            where += " AND table_type = ?"
+            where += f" AND {KIND} = ?"
             parameters.append(table_type)
-        sql = SEARCH.format(where=where)
+        sql = SEARCH.format(where=where, kind=KIND)
         found = self.query(sql, parameters).to_pylist()
         return Matches(tuple(tuple(map(str, row.values())) for row in found[:limit]), len(found), sql)
 
@@ -219,7 +219,7 @@ class Warehouse:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _connected(self, files: Path | None) -> DuckDBPyConnection:
+    def _open_connection(self, files: Path | None) -> DuckDBPyConnection:
         """Without a memory of its own: nothing can be created in it."""
         connection = _connect(self._sources, files, "50%")
         if self.catalogs:
@@ -256,10 +256,11 @@ def _pattern(word: str) -> str:
     return word if "%" in word else f"%{word}%"
 
 
+KIND = f"CASE WHEN c.table_catalog = '{FILES}' THEN 'BASE TABLE' ELSE t.table_type END"
+"""People's files are tables to them, though views lead to their rows."""
 SEARCH = """
 SELECT c.table_catalog, c.table_schema, c.table_name,
-    CASE WHEN c.table_catalog = 'files' THEN 'BASE TABLE' ELSE t.table_type END AS table_type,
-    c.column_name, c.data_type
+    {kind} AS table_type, c.column_name, c.data_type
 FROM information_schema.columns AS c
 JOIN information_schema.tables AS t USING (table_catalog, table_schema, table_name)
 WHERE {where} AND c.table_schema <> 'raw'

@@ -77,7 +77,7 @@ class CutRows(Sequence[tuple[Any, ...]]):
 
 @dataclass(frozen=True)
 class SqlResult:
-    """`rows` are all rows as tuples, a result's of more than MOST_ROWS are CutRows; `df` has all when asked `as_pandas`.
+    """`rows` are all rows as tuples, CutRows when there are more than MOST_ROWS; `df` has all when asked `as_pandas`.
 
     `row_count` is the whole result's, None when it is too long to be counted; `truncated`: there are more than `rows`.
     `shown` is how many are printed.
