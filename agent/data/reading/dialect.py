@@ -9,8 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from agent.data.reading.cells import kind
+
 DELIMITERS = (",", ";", "\t", "|", "\x1f", "\x01")
 TABBED = (".tsv", ".tab")
+CLEAN_ROWS = 100
 LONGEST_RECORD = 400
 """Lines that a quoted cell may span. A quote that is opened and never closed would swallow the rest of the file."""
 
@@ -75,7 +78,14 @@ def _score(head: str, dialect: Dialect, suffix: str) -> float:
     score = count / len(rows) + 0.1 * (1 - 1 / width)
     score -= 0.3 * _split_quotes(rows) if not dialect.quoted else -0.02
     expected = {"\t": TABBED, ",": (".csv",)}.get(dialect.delimiter, ())
-    return score + 0.02 * (suffix in expected)
+    return score + 0.3 * _clean(rows) + 0.01 * (suffix in expected)
+
+
+def _clean(rows: list[list[str]]) -> float:
+    """The share of cells without other delimiters, unless in a number: a decimal comma is none, `5;2` shows one."""
+    cells = [cell for row in rows[:CLEAN_ROWS] for cell in row if cell.strip()]
+    odd = [cell for cell in cells if any(mark in cell for mark in DELIMITERS)]
+    return 1 - sum(kind(cell) == "text" for cell in odd) / max(1, len(cells))
 
 
 def _split_quotes(rows: list[list[str]]) -> float:

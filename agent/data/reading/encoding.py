@@ -52,9 +52,9 @@ class Encoding:
         """What is odd about the text as far as it was read."""
         notes = [] if self.is_utf8 else [f"{SHOWN.get(self.name, self.name)} text"]
         if self.strays.mended:
-            notes.append(f"{self.strays.mended:,} bytes that are not UTF-8 read as Windows-1252")
+            notes.append(f"{_bytes(self.strays.mended)} not UTF-8 read as Windows-1252")
         if self.strays.lost:
-            notes.append(f"{self.strays.lost:,} bytes that can't be decoded replaced by \ufffd")
+            notes.append(f"{_bytes(self.strays.lost)} undecodable replaced by \ufffd")
         return tuple(notes)
 
     @contextmanager
@@ -66,6 +66,10 @@ class Encoding:
             yield text
         finally:
             text.detach()
+
+
+def _bytes(count: int) -> str:
+    return f"{count:,} byte{'' if count == 1 else 's'}"
 
 
 _reading = threading.local()

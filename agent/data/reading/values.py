@@ -16,6 +16,7 @@ from agent.data.reading.cells import NOTHING
 
 CURRENCIES = "$€£¥₹"
 SPACES = " \u00a0\u202f"
+LONGEST_INTEGER = 18
 NEAR = 0.9
 """From this share of fitting values on, the few others are worth a hint."""
 
@@ -220,16 +221,15 @@ def choose(values: Iterable[str], writing: Writing = Writing()) -> Chosen:
     said = [value for value in seen if value.lower() not in NOTHING]
     if not said:
         return Chosen(None)
-    if _is_code(said):
-        return Chosen(None, "leading zeros: kept as text")
+    if all(value.isdigit() for value in said):
+        if any(len(value) > 1 and value[0] == "0" for value in said):
+            return Chosen(None, "leading zeros: kept as text")
+        if any(len(value) > LONGEST_INTEGER for value in said):
+            return Chosen(None, "more digits than a number keeps: kept as text")
     for way in _ways(said, writing):
         if all(map(way.fits, said)):
             return _told(way, said, writing)
     return Chosen(None, _near(said, writing))
-
-
-def _is_code(said: Sequence[str]) -> bool:
-    return all(value.isdigit() for value in said) and any(len(value) > 1 and value[0] == "0" for value in said)
 
 
 def _ways(said: Sequence[str], writing: Writing) -> Iterator[Way]:
