@@ -17,6 +17,7 @@ from agent.data.reading.found import DataUnreadable
 from agent.data.warehouse import Table, Warehouse
 from tests.data.conftest import OpenFiles
 
+RECORDS = [{"city": "Oslo", "amount": 1}, {"city": "Bergen", "amount": 2}]
 CSV = "city,amount\nOslo,1\nBergen,2\n"
 
 
@@ -76,9 +77,9 @@ def parquet(folder: Path, sql: str) -> bytes:
         ("a.json", '{"city": "Oslo", "amount": 1}\n{"city": "Bergen", "amount": 2}'),
         (
             "a.json",
-            json.dumps({"count": 2, "results": [{"city": "Oslo", "amount": 1}, {"city": "Bergen", "amount": 2}]}),
+            json.dumps({"count": 2, "results": RECORDS}),
         ),
-        ("a.json", json.dumps({"data": {"items": [{"city": "Oslo", "amount": 1}, {"city": "Bergen", "amount": 2}]}})),
+        ("a.json", json.dumps({"data": {"items": RECORDS}})),
         ("a.json", json.dumps({"columns": ["city", "amount"], "data": [["Oslo", 1], ["Bergen", 2]]})),
         ("a.json", json.dumps({"city": ["Oslo", "Bergen"], "amount": [1, 2]})),
         ("a.json", '[{"city": "Oslo", "amount": 1}, {"city": "Bergen", "amount": 2}]'.encode("utf-16")),
@@ -124,13 +125,13 @@ def test_nested_json_is_kept_as_structs_and_several_lists_are_several_tables(ope
     warehouse = open_files({
         "shop.json": json.dumps({
             "users": [{"id": 1, "name": {"first": "Ada"}}, {"id": 2, "name": {"first": "Bo"}}],
-            "orders": [{"user": 1, "tags": ["new", "big"], "big": 2**70}],
+            "orders": [{"user": 1, "tags": ["new", "big"], "big": 2**62}],
         }),
         "by_key.json": json.dumps({"a1": {"n": 1}, "b2": {"n": 2}}),
         "one.json": json.dumps({"version": 3, "name": "config"}),
     })  # fmt: skip
     assert rows(warehouse, "SELECT name.first FROM shop_users ORDER BY id") == [("Ada",), ("Bo",)]
-    assert rows(warehouse, "SELECT tags[2], big FROM shop_orders") == [("big", str(2**70))]
+    assert rows(warehouse, "SELECT tags[2], big FROM shop_orders") == [("big", 2**62)]
     assert rows(warehouse, "SELECT key, n FROM by_key") == [("a1", 1), ("b2", 2)]
     assert rows(warehouse, "SELECT version FROM one") == [(3,)]
     assert table(warehouse, "shop_users").notes == ("the rows of users; beside it: orders",)
@@ -178,7 +179,7 @@ def test_windows_1252_keeps_its_quotes_and_a_stray_byte_hurts_no_other_letter(op
     assert rows(warehouse, 'SELECT * FROM "excel"') == [("Café “Zoë”", 5), ("Bar – Ü", 6)]
     assert rows(warehouse, "SELECT name FROM mac") == [("Skarsgård",), ("Penélope’s",)]
     assert rows(warehouse, "SELECT name FROM stray WHERE n IN (0, 99) ORDER BY n") == [("café Über",), ("café “x”",)]
-    assert table(warehouse, "stray").notes == ("3 bytes that are not UTF-8 read as Windows-1252",)
+    assert table(warehouse, "stray").notes == ("3 bytes not UTF-8 read as Windows-1252",)
     assert rows(warehouse, "SELECT name FROM late WHERE n = 2") == [("Zoë",)]
     assert table(warehouse, "excel").notes == ("Windows-1252 text",)
 
@@ -186,7 +187,7 @@ def test_windows_1252_keeps_its_quotes_and_a_stray_byte_hurts_no_other_letter(op
 def test_bytes_that_mean_nothing_are_replaced_and_counted(open_files: OpenFiles):
     warehouse = open_files({"odd.csv": "name,n\nÅse,1\n".encode() * 5 + b"x\x81y,2\n"})
     assert rows(warehouse, "SELECT name FROM odd WHERE n = 2") == [("x\ufffdy",)]
-    assert table(warehouse, "odd").notes[0] == "1 byte that can't be decoded replaced by \ufffd"
+    assert table(warehouse, "odd").notes[0] == "1 byte undecodable replaced by \ufffd"
 
 
 def test_letters_of_other_scripts_are_guessed(open_files: OpenFiles):
