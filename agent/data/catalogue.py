@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from agent.data.facts import WHICH_FILE, Column
@@ -13,6 +14,9 @@ from agent.data.reading.names import as_written
 CHARS = 9_000
 """How much of the prompt the tables may take: about 2,500 tokens."""
 MOST_COLUMNS = 24
+LEAST_COLUMNS = 3
+NO_ROOM = 40
+"""With fewer characters left no line is made longer."""
 SHOWN_VALUES = 3
 SHOWN_NOTES = 4
 SHOWN_ASIDE = 5
@@ -101,6 +105,8 @@ def _within(tables: Sequence[Listed], words: frozenset[str], chars: int) -> tupl
     shown: dict[int, str] = {}
     used = 0
     for detail, one in [*((_named, one) for one in (*named, *tables)), *steps]:
+        if chars - used < NO_ROOM:
+            break
         line = detail(one, words)
         if len(line) <= len(shown.get(id(one), "")):
             continue
@@ -126,13 +132,15 @@ def relevance(one: Listed, words: frozenset[str]) -> float:
     if not words:
         return 0
     own = words & words_of(f"{one.schema} {one.name} {' '.join(one.alone)} {one.source}".replace("_", " "))
-    return 10 * len(own) + sum(_is_named(column, words) for column in one.columns)
+    return 10 * len(own) + sum(_is_named(column.name, column.values, words) for column in one.columns)
 
 
-def _is_named(column: Column, words: frozenset[str]) -> float:
-    if words & words_of(re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", column.name)):
+@lru_cache(maxsize=1 << 16)
+def _is_named(column: str, values: tuple[str, ...], words: frozenset[str]) -> int:
+    """Whether the question names a column, or one of its values."""
+    if words & words_of(re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", column)):
         return 2
-    return 1 if words & words_of(" ".join(column.values)) else 0
+    return 1 if words & words_of(" ".join(values)) else 0
 
 
 def _named(one: Listed, words: frozenset[str]) -> str:
@@ -158,21 +166,24 @@ def _whole(one: Listed, words: frozenset[str]) -> str:
 
 
 def _line(one: Listed, words: frozenset[str], tell: Callable[[Column], str], chars: int, about: str = "") -> str:
-    """As many columns as there is room for in `chars`, at least three."""
-    kept = chosen_columns(one.columns, words, MOST_COLUMNS)
-    while len(kept) > 3 and sum(len(tell(column)) + 3 for column in kept) > chars:
-        kept = chosen_columns(one.columns, words, len(kept) - 1)
+    """As many columns as there is room for in `chars`, at least three; those that the question names before others."""
+    kept: dict[int, str] = {}
+    for place in _order(one.columns, words)[:MOST_COLUMNS]:
+        cell = tell(one.columns[place])
+        chars -= len(cell) + 3
+        if chars < 0 and len(kept) >= LEAST_COLUMNS:
+            break
+        kept[place] = cell
     more = len(one.columns) - len(kept)
     rest = [f"… {more} more"] if more > 0 else []
-    return f"{_named(one, words)}{about}: {' | '.join([*map(tell, kept), *rest])}"
+    return f"{_named(one, words)}{about}: {' | '.join([*(kept[place] for place in sorted(kept)), *rest])}"
 
 
-def chosen_columns(columns: Sequence[Column], words: frozenset[str], most: int) -> list[Column]:
-    """The first `most`, but for those that the question names, in their own order."""
-    if len(columns) <= most:
-        return list(columns)
-    order = sorted(range(len(columns)), key=lambda place: (-_is_named(columns[place], words), place))
-    return [columns[place] for place in sorted(order[:most])]
+def _order(columns: Sequence[Column], words: frozenset[str]) -> Sequence[int]:
+    places = range(len(columns))
+    if not words:
+        return places
+    return sorted(places, key=lambda place: (-_is_named(columns[place].name, columns[place].values, words), place))
 
 
 def _about(one: Listed) -> str:

@@ -32,12 +32,12 @@ def test_columns_with_nothing_say_so(open_files: OpenFiles):
     warehouse = open_files({"a.csv": "id,gone,some\n1,,\n2,,x\n3,,\n4,,y\n"})
     line = catalogue(warehouse.tables()).splitlines()[2]
     assert "gone text, all null" in line
-    assert "some text, x/y, 50% null" in line
+    assert '"some" text, x/y, 50% null' in line
 
 
 def test_many_wide_tables_stay_within_their_share_and_the_rest_is_found_by_search():
     tables = [table(f"t{n}", *(Column(f"column number {k}", "VARCHAR") for k in range(300))) for n in range(800)]
-    text = catalogue(tables)
+    text = catalogue(tables, "Is there a column in t7?")
     assert len(text) < CHARS + 600
     assert "more: metadata_keyword_search finds them" in text
 
@@ -63,7 +63,7 @@ def test_a_value_in_the_question_leads_to_its_column():
 def test_alike_files_are_one_line_with_their_span(open_files: OpenFiles):
     warehouse = open_files({f"votes_{year}.csv": "country,n\nNO,1\n" for year in range(2001, 2023)})
     told = catalogue(warehouse.tables())
-    assert "22 files as one: votes_2001.csv, …" in told
+    assert "22 files as one: votes_2001.csv to votes_2022.csv" in told
     assert "each alone: votes_2001, …02, …03" in told
     assert told.count("\n- ") == 1
 

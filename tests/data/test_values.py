@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.data.reading.columns import type_columns
@@ -103,6 +103,7 @@ def test_other_columns_tell_how_commas_and_dates_are_meant():
     assert writing_of([["12/31/2024"], ["31/12/2024"]]).day_first is None
 
 
+@settings(max_examples=30)
 @given(
     st.lists(
         st.one_of(st.floats(-1e12, 1e12).map(lambda x: f"{x:,.2f}"), st.integers(-(10**12), 10**12).map(str)),
