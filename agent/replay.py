@@ -1,7 +1,7 @@
 """The data that a delegation asked about, opened again outside of a run: for its notebook, in Jupyter or by nbclient.
 
-    from agent.replay import open_data
-    globals().update(open_data({...}))
+from agent.replay import open_data
+globals().update(open_data({...}))
 """
 
 from __future__ import annotations
@@ -34,19 +34,13 @@ def open_data(opening: Mapping[str, Any]) -> dict[str, Any]:
     atexit.register(warehouse.close)
     place = Place(opening["run_id"], opening["iteration"], opening["catalog"], opening["schema"])
     found = names(place, "notebook.ipynb", open_line(warehouse, place).execute_sql, open_context(source))
-    return {**{name: value for name, value in found.items() if name not in HIDDEN}, "files": files_of(source)}
+    return {**{name: value for name, value in found.items() if name not in HIDDEN}, "files": warehouse.files()}
 
 
 def open_context(source: DataSource) -> Any:
     from agent.data.text import open_text
 
     return open_text(Path(source.text)) if source.text else None
-
-
-def files_of(source: DataSource) -> dict[str, Path]:
-    """The files that were named, and those in folders that were, by name."""
-    named = [Path(path) for path in source.paths]
-    return {file.name: file for path in named for file in (sorted(path.rglob("*")) if path.is_dir() else [path])}
 
 
 def open_line(warehouse: Any, place: Any) -> Any:

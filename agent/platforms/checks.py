@@ -42,4 +42,6 @@ def reachable(url: str, setting: str) -> Finding:
             return Finding("ok", f"{parts.hostname}:{port} answers")
     except OSError as error:
         reason = error.strerror or str(error)
-        return Finding("broken", f"{parts.hostname}:{port} can't be reached: {reason}", f"check the network and {setting}")
+        return Finding(
+            "broken", f"{parts.hostname}:{port} can't be reached: {reason}", f"check the network and {setting}"
+        )

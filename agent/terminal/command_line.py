@@ -94,9 +94,7 @@ def root(
         raise Exit(OK)
     paths = tuple(data or ())
     given = tuple(set_ or ())
-    context.obj = Options(
-        thread, last, paths, text, model, config, env_file, given, json, json_events, quiet, schema
-    )
+    context.obj = Options(thread, last, paths, text, model, config, env_file, given, json, json_events, quiet, schema)
     if context.invoked_subcommand is not None:
         return None
     if not sys.stdin.isatty():

@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.terminal.options import Options, load
-from agent.terminal.tables import show_rows
+from agent.terminal.tables import show_rows, write
+from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from agent.tools.services import Table
+    from agent.tools.services import Catalog, Table
 
-COLUMNS = ("table", "rows", "columns")
+COLUMNS = ("table", "rows", "columns", "source")
+CLOSE = 3
+"""Of so few tables the columns are shown."""
 
 
 def tables(options: Options, part: str) -> None:
-    import os
-
     from agent.core import open_agent
 
     with open_agent(load(options).settings, secrets=os.environ.get) as agent:
-        show_tables(agent.catalog.tables(), part, options.json)
+        show_tables(agent.catalog, part, options.json)
 
 
-def show_tables(listed: Iterable[Table], part: str, as_json: bool = False, console: Any = None) -> None:
-    """A line a table; of one that `part` names, its columns."""
-    chosen = [table for table in listed if part.lower() in table.full_name.lower()]
+def show_tables(catalog: Catalog, part: str, as_json: bool = False, console: Any = None) -> None:
+    """A line a table whose name has `part` in it; of a few, their columns with what is known of them."""
+    from rich.console import Console
+
+    console = console or Console(highlight=False)
+    finish(catalog)
+    listed = list(catalog.tables())
+    exact = [table for table in listed if part and table.full_name.lower().endswith(f".{part.lower()}")]
+    chosen = exact[:1] or [table for table in listed if part.lower() in table.full_name.lower()]
+    if part and not chosen:
+        raise InvalidRequest(f"There is no table with {part} in its name: `tables` lists {len(listed)}.")
+    if len(chosen) <= CLOSE and part and not as_json:
+        for table in chosen:
+            show_closely(catalog, table, console)
+        return
     show_rows(COLUMNS, [row(table) for table in chosen], as_json, console)
+    if not as_json:
+        for one in getattr(catalog, "aside", tuple)():
+            write(f"not loaded: {one.name}: {one.reason}", console)
+
+
+def finish(catalog: Catalog) -> None:
+    """A local catalog may still be loading people's files."""
+    if (wait := getattr(catalog, "finish_loading", None)) is not None:
+        wait()
 
 
 def row(table: Table) -> Sequence[Any]:
-    return (table.full_name, table.rows, ", ".join(column.name for column in table.columns))
+    return (table.full_name, table.rows, ", ".join(column.name for column in table.columns), table.source)
+
+
+def show_closely(catalog: Catalog, table: Table, console: Any) -> None:
+    from agent.data.catalogue import report_lines, short_type
+
+    look = getattr(catalog, "look_closer", None)
+    known: Any = look(table) if look is not None else table
+    for line in report_lines([known]):
+        write(line.replace(known.name, known.full_name, 1), console)
+    rows = [(column.name, short_type(column.type), share(column), values(column)) for column in known.columns]
+    show_rows(("column", "type", "null", "values"), rows, console=console)
+    write("", console)
+
+
+def share(column: Any) -> str:
+    nulls = column.nulls
+    if nulls is None:
+        return ""
+    return f"{max(nulls, 0.01):.0%}" if nulls else "0%"
+
+
+def values(column: Any) -> str:
+    """From where to where for what has an order, else some, and what is odd."""
+    shown = (
+        f"{column.least} to {column.most}"
+        if column.least is not None and column.least != column.most
+        else ", ".join(column.values) + ("" if column.is_all or not column.values else ", …")
+    )
+    return f"{shown}  ({column.hint})" if column.hint else shown

@@ -77,7 +77,7 @@ def data(chat: Chat, rest: str) -> None:
 def tables(chat: Chat, rest: str) -> None:
     from agent.terminal.data import show_tables
 
-    show_tables(chat.agent.catalog.tables(), rest, console=chat.console)
+    show_tables(chat.agent.catalog, rest, console=chat.console)
 
 
 def artifacts(chat: Chat, rest: str) -> None:
