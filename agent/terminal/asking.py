@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from agent.terminal.exit_codes import PARTIAL, REFUSED
 from agent.terminal.options import Options, load
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from agent.data.source import DataSource
     from agent.terminal.displays import Display
     from agent.threads import Threads
+    from agent.tools.services import Catalog
+
+MOST_LINES = 12
+"""Of what is told about files that were handed over."""
 
 
 def ask_once(options: Options, words: str) -> int:
@@ -43,12 +48,25 @@ def ask_once(options: Options, words: str) -> int:
     make_home(settings.home)
     log_to(settings.logs_path, settings.logs.level)
     with open_agent(settings, secrets=os.environ.get) as agent:
+        if options.data and not quiet:
+            for line in loading_lines(agent.catalog):
+                beside(line)
         request = Request(question, thread_named(options, agent.threads), source=named_source(options, settings))
         result = follow(agent.run, request, display_for(options, agent))
     if result.end == "run_running":
         beside("This command has ended, and the run with it: a chat waits for it, or raise limits.request_deadline.")
         return PARTIAL
     return exit_code(result, spoken=quiet)
+
+
+def loading_lines(catalog: Catalog) -> list[str]:
+    """What became of the files that were handed over: a line a table, and what was set aside with the reason."""
+    from agent.data.catalogue import report_lines
+
+    listed: Any = [table for table in catalog.tables() if table.source != "sample"]
+    lines = report_lines(listed, getattr(catalog, "aside", tuple)())
+    more = [f"… and {len(lines) - MOST_LINES} more: main.py tables lists them"] if len(lines) > MOST_LINES else []
+    return [*lines[:MOST_LINES], *more]
 
 
 def beside(text: str) -> None:
@@ -75,16 +93,16 @@ def named_source(options: Options, settings: Settings) -> DataSource | None:
 
 
 def display_for(options: Options, agent: Agent) -> Display:
-    from agent.terminal.displays import JsonDisplay, LineDisplay, LiveDisplay
+    from agent.terminal.displays import JsonDisplay, LineDisplay, LiveDisplay, count_figures
 
-    locate = agent.artifacts.folder
+    locate, figures = agent.artifacts.folder, partial(count_figures, agent.artifacts)
     if options.json or options.json_events:
-        return JsonDisplay(sys.stdout, locate, options.json_events)
+        return JsonDisplay(sys.stdout, locate, options.json_events, figures=figures)
     if sys.stdout.isatty() and not options.quiet:
         from rich.console import Console
 
-        return LiveDisplay(Console(highlight=False), locate)
-    return LineDisplay(sys.stdout, None if options.quiet else sys.stderr, locate)
+        return LiveDisplay(Console(highlight=False), locate, figures=figures)
+    return LineDisplay(sys.stdout, None if options.quiet else sys.stderr, locate, figures=figures)
 
 
 def exit_code(result: ConversationResult, spoken: bool) -> int:

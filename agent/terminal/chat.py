@@ -92,9 +92,10 @@ class Chat:
         self.spent, self.asked, self.turns = self.spent + result.usage, self.asked + 1, self.turns + 1
 
     def display(self) -> Display:
-        from agent.terminal.displays import LiveDisplay
+        from agent.terminal.displays import LiveDisplay, count_figures
 
-        return LiveDisplay(self.console, self.agent.artifacts.folder)
+        artifacts = self.agent.artifacts
+        return LiveDisplay(self.console, artifacts.folder, figures=partial(count_figures, artifacts))
 
     def say(self, text: str, style: str = "default") -> None:
         self.console.print(Text(text, style=style))

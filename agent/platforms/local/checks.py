@@ -75,9 +75,7 @@ def look_at_data(settings: Settings, given: Given) -> Iterator[Finding]:
         yield Finding("broken", f"{path} is not there", "check data.paths and data.text")
     if not gone:
         named = [str(path) for path in (*settings.data.paths, settings.data.text) if path]
-        yield Finding(
-            "ok", ", ".join(named) or ("the sample" if settings.data.sample else "none: only context-free questions")
-        )
+        yield Finding("ok", ", ".join(named) or ("the sample" if settings.data.sample else "none is named"))
 
 
 def look_at_stores(settings: Settings, given: Given) -> Iterator[Finding]:
