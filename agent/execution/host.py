@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from agent.data.session import QueryFailed, Session
+from agent.execution.told import tell_statements
 from graph.context import Handler, RunContext
 from graph.errors import HostError
 from graph.types import Artifact, Rejection
@@ -39,7 +40,9 @@ class Data:
 
 
 def open_host(data: Data, ctx: RunContext, artifact: Artifact) -> LocalHost:
-    return LocalHost(data, artifact.artifact_id)
+    host = LocalHost(data, artifact.artifact_id)
+    host.handlers = {**host.handlers, "sql": tell_statements(host.answer_sql, ctx, artifact.artifact_id)}
+    return host
 
 
 class LocalHost:

@@ -90,6 +90,9 @@ def rerun(notebook: Path, seconds: float) -> Rerun:
             client.execute(env=environment(folder))
         except (CellTimeoutError, DeadKernelError) as error:
             return Rerun(None, time.monotonic() - began, str(error).splitlines()[0])
+        finally:
+            if client.kc is not None:
+                client.kc.stop_channels()
     setup, code, capture = (cell.outputs for cell in page.cells)
     if failed := [one for one in setup if one.output_type == "error"]:
         return Rerun(None, time.monotonic() - began, f"its data can't be opened: {failed[0].evalue}")
