@@ -84,7 +84,8 @@ def open_workbench(
     stack: ExitStack,
 ) -> Workbench:
     """The source's warehouse, models and tools bound to it, and prompts that describe it."""
-    from agent.data.text import open_text
+    from agent.data.catalogue import catalogue
+    from agent.data.text import describe_text, open_text
     from agent.data.warehouse import open_warehouse
     from agent.execution.host import Data, open_host
     from agent.guards import GuardRules, build_guards
@@ -96,6 +97,7 @@ def open_workbench(
     source.check()
     home = settings.home.absolute()
     warehouse = stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+    text = open_text(Path(source.text)) if source.text else None
     base, sub = open_models(
         settings, given, principal.workspace or given.workspace, partial(offline_model, warehouse, source)
     )
@@ -108,7 +110,7 @@ def open_workbench(
     data = Data(
         session=warehouse.session,
         check_sql=partial(check_sql, rules=sql_rules()),
-        text=open_text(Path(source.text)).paths if source.text else (),
+        text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
     )
@@ -118,9 +120,9 @@ def open_workbench(
         prompts=AgentPrompts(
             mode=settings.mode,
             system_prompt=settings.system_prompt,
-            tables=warehouse.tables,
+            tables=lambda question: catalogue(warehouse.tables(), question, warehouse.aside()),
             genie=settings.genie.description,
-            has_text=source.text is not None,
+            text=describe_text(text) if text else None,
         ),
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),
@@ -144,7 +146,7 @@ def sql_rules() -> Any:
 
 
 def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
-    from agent.offline import OfflineModel
+    from agent.models.offline import OfflineModel
 
     return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
 
