@@ -148,7 +148,9 @@ class Threads:
 
     def prune(self, thread_ids: Sequence[str], keep: int) -> int:
         """Drop all but the newest `keep` checkpoints of the threads, of all when none is named; how many threads."""
-        ids = list(thread_ids) or [one.thread_id for one in self._saver.threads() if self._is_own(one)]
+        ids = [self._own(one) for one in thread_ids] or [
+            one.thread_id for one in self._saver.threads() if self._is_own(one)
+        ]
         self._saver.prune(ids, keep_last=keep)
         return len(ids)
 
