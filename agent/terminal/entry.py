@@ -7,10 +7,12 @@ import os
 import sys
 from contextlib import suppress
 
-from agent.terminal.command_line import main
-
 
 def rlm() -> None:
+    if sys.platform == "win32":
+        sys.exit("Windows is not supported: run it in WSL, in a container or on Linux.")
+    from agent.terminal.command_line import main
+
     leave(main(sys.argv[1:]))
 
 
