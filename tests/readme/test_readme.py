@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +61,7 @@ def words_of(line: str, folder: Path) -> list[str]:
 
 
 PIPED = [line for line in COMMANDS if line.startswith("cat ")]
-LIVE = [line for line in COMMANDS if line == "python main.py" or " serve" in line]
+LIVE = [line for line in COMMANDS if line == "python main.py" or line.startswith("python main.py serve")]
 PLAIN = [line for line in COMMANDS if line not in PIPED + LIVE]
 
 SAYS = {
@@ -106,6 +108,7 @@ def test_what_is_piped_is_the_text(line: str, folder: Path) -> None:
 
 def test_the_chat_opens_answers_and_leaves(folder: Path) -> None:
     near, far = pty.openpty()
+    termios.tcsetwinsize(far, (40, 120))
     with subprocess.Popen(
         command(), cwd=folder, env={**clean(), "TERM": "xterm"}, stdin=far, stdout=far, stderr=far, close_fds=True
     ) as process:
@@ -122,12 +125,14 @@ def test_the_chat_opens_answers_and_leaves(folder: Path) -> None:
 
 def read_until(descriptor: int, words: str | None) -> str:
     """What the terminal shows, up to `words`, or to its end."""
-    seen, until = "", time.monotonic() + 90
+    seen, until = "", time.monotonic() + 60
     while words is None or words not in seen:
         assert time.monotonic() < until, seen
+        if not select.select([descriptor], [], [], 1.0)[0]:
+            continue
         try:
             seen += os.read(descriptor, 1 << 16).decode(errors="replace")
-        except OSError:
+        except OSError:  # the other end is closed
             assert words is None, seen
             break
     return seen
@@ -136,7 +141,7 @@ def read_until(descriptor: int, words: str | None) -> str:
 @pytest.fixture
 def served(folder: Path) -> Iterator[str]:
     """The README's server, on a port that is free, and how it leaves."""
-    (line,) = [line for line in LIVE if " serve" in line]
+    (line,) = [line for line in LIVE if line.endswith(("8000", "serve"))]
     words = ["0" if word == "8000" else word for word in shlex.split(line)[2:]]
     with subprocess.Popen(command(*words), cwd=folder, env=clean(), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
