@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any, Protocol
@@ -91,6 +91,9 @@ class Records(Protocol):
 class Prompts(Protocol):
     def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str: ...
 
+    def remember(self, capsule: Capsule) -> str:
+        """Asks what the messages that follow laid down, found and left open, as a JSON object of lists."""
+
     def chunk(self, instruction: str, part: int, parts: int) -> str: ...
 
     def reduce(self, instruction: str, parts: int) -> str: ...
@@ -136,6 +139,11 @@ class Model:
             return self.counter(text)
         return -(-len(text.encode(errors="surrogatepass")) // 3)
 
+    def bind_tools(self, tools: Sequence[BaseTool]) -> Model:
+        """The same model, with tools, and so its fallbacks."""
+        fallback = self.fallback.bind_tools(tools) if self.fallback is not None else None
+        return replace(self, chat=self.chat.bind_tools(tools), fallback=fallback)  # type: ignore[attr-defined]
+
     def price(self, input_tokens: int, output_tokens: int) -> Usage:
         cost = (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
         return Usage(input_tokens, output_tokens, cost, calls=1)
@@ -166,6 +174,10 @@ class RunContext:
     deadline: float | None = None
     until: float | None = None
     thread_id: str = ""
+    about: str = ""
+    """The data that the thread is about, in a person's words."""
+    instructions: str = ""
+    """What this request tells the model besides its question; it is not saved."""
     scoped: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""
     emit: Callable[[Event], None] = lambda event: None

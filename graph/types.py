@@ -24,6 +24,7 @@ End = Literal[
     "waiting",
     "unanswered",
     "truncated",
+    "blocked",
     "max_iterations",
     "time",
     "budget",
@@ -33,7 +34,7 @@ End = Literal[
     "error",
 ]
 """Why a turn ended; `graph.endings.ENDS` says what each means. `waiting`: for a person; `unanswered`: the model said
-that it can't; `truncated`: its reply stayed incomplete."""
+that it can't; `truncated`: its reply stayed incomplete; `blocked`: a provider's filter blocked the question."""
 
 ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
 
@@ -174,7 +175,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Capsule:
-    """What the analyst carries instead of history. Each list keeps its newest entries only."""
+    """What the analyst carries instead of history. `constraints` are the user's own words, whole; the other lists keep
+    their newest entries only. `data` says what the thread is about, `folded` how many turns a model has folded.
+    """
 
     intent: str = ""
     constraints: tuple[str, ...] = ()
@@ -182,6 +185,8 @@ class Capsule:
     findings: tuple[str, ...] = ()
     open_questions: tuple[str, ...] = ()
     artifact_ids: tuple[str, ...] = ()
+    data: str = ""
+    folded: int = 0
 
 
 @dataclass(frozen=True)

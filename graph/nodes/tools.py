@@ -9,8 +9,10 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from graph.context import RunContext
+from graph.errors import Cancelled, OutOfTime
 from graph.events import CallAnswered
 from graph.state import CallState
+from graph.waiting import wait_for
 
 ANSWER_CHARS = 20_000
 
@@ -32,10 +34,13 @@ def answer(ctx: RunContext, call: ToolCall, config: RunnableConfig) -> ToolMessa
     """The tool's message. A tool is an edge to the outside: whatever it raises becomes an answer the model can read."""
     if ctx.cancelled.is_set():
         return error_message(call, "The request was cancelled before this call was made.")
+    tool = ctx.tools[call["name"]]
     try:
-        message: ToolMessage = ctx.tools[call["name"]].invoke({**call, "type": "tool_call"}, config)
+        message: ToolMessage = wait_for(ctx, lambda: tool.invoke({**call, "type": "tool_call"}, config))
     except GraphBubbleUp:
         raise
+    except (Cancelled, OutOfTime) as error:
+        return error_message(call, f"{error}: whether {call['name']} did what it was called for is not known.")
     except Exception as error:  # noqa: BLE001
         return error_message(call, f"{call['name']} failed: {type(error).__name__}: {error}")
     if isinstance(message.content, str) and len(message.content) > ANSWER_CHARS:

@@ -133,6 +133,9 @@ class Prompts:
     def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
         return f"You are the analyst. {capsule} {dict(scoped)}"
 
+    def remember(self, capsule: Capsule) -> str:
+        return f"remember: {capsule.constraints}"
+
     def chunk(self, instruction: str, part: int, parts: int) -> str:
         return f"chunk {part} of {parts}: {instruction}"
 
@@ -197,10 +200,11 @@ class World:
         self.events: list[Event] = []
         self.config: Any = {"configurable": {"thread_id": "t"}, "recursion_limit": 1_000}
         self.turns = 0
+        self.models: dict[str, Model] = {}
 
     def context(self, deadline: float | None = None, until: float | None = None) -> RunContext:
         clock = SystemClock()
-        return RunContext(
+        context = RunContext(
             base_model=Model(self.model.bind_tools(list(self.tools.values())), "scripted", 1.0, 2.0),
             sub_model=Model(self.sub_model, "reader", 1.0, 2.0),
             prompts=Prompts(),
@@ -220,6 +224,12 @@ class World:
             thread_id="t",
             emit=self.events.append,
         )
+        return replace(context, **self.models)
+
+    def later(self, seconds: float, act: Callable[[World], None]) -> None:
+        timer = threading.Timer(seconds, act, [self])
+        timer.daemon = True
+        timer.start()
 
     def ask(self, question: str, **times: float) -> dict[str, Any]:
         self.turns += 1

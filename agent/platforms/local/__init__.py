@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +107,7 @@ def open_workbench(
         schema=source.schema or warehouse.schema,
     )
     context = RunContext(
-        base_model=replace(base, chat=base.chat.bind_tools(list(tools.values()))),  # type: ignore[attr-defined]
+        base_model=base.bind_tools(list(tools.values())),
         sub_model=sub,
         prompts=AgentPrompts(
             mode=settings.mode,
