@@ -26,7 +26,8 @@ UNANSWERED = "unanswered"
 """The mark in a reply's metadata by which a model says that it can't answer."""
 SMALLEST_SHARE = 16
 """What is too long is asked with a sixteenth of the window at least."""
-CAPSULE_SHARE = 2
+CAPSULE_SHARE, CAPSULE_CHARS = 2, 4_000
+"""The capsule takes half as much as the messages may, or a little more where those may take next to nothing."""
 DEEPEST = 100
 """Arguments that are nested deeper are taken for malformed: nothing that reads JSON likes them."""
 INSTRUCTION_CHARS = 8_000
@@ -111,7 +112,8 @@ def build_prompt(state: AgentState, ctx: RunContext, window: int | None = None, 
     current turn only, uncut."""
     scoped = {**ctx.scoped, **state.get("session", {}), **state.get("temp", {})}
     size = window or ctx.memory.window_chars
-    sections = [ctx.prompts.analyst(fit_capsule(state.get("capsule") or Capsule(), size // CAPSULE_SHARE), scoped)]
+    room = size // CAPSULE_SHARE if size < ctx.memory.window_chars else max(size // CAPSULE_SHARE, CAPSULE_CHARS)
+    sections = [ctx.prompts.analyst(fit_capsule(state.get("capsule") or Capsule(), room), scoped)]
     if ctx.instructions:
         sections.append(f"Instructions for this request\n{clip(ctx.instructions, INSTRUCTION_CHARS)}")
     if closing:
