@@ -138,7 +138,7 @@ def sql_rules() -> Any:
 
 
 def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
-    from agent.offline import OfflineModel
+    from agent.models.offline import OfflineModel
 
     return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
 
