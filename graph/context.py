@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from graph.budget import Digesting, Ledger, Limits, Memory
+from graph.claims import Claims, MemoryClaims
 from graph.events import Event
 from graph.program import Program
 from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, RunStatus, Usage, Verdict
@@ -24,6 +25,9 @@ Guard = Callable[[Program], Verdict | None]
 Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 """Answers one kind of request: the request's JSON object, and a binary file for bytes that go before the answer's JSON.
 Raises HostError for what the code is to be told."""
+
+
+CANCELLED = "the run was cancelled"
 
 
 class RunHost(Protocol):
@@ -52,10 +56,17 @@ class ExecutionBackend(Protocol):
         The backend closes `host` when the run has ended, or at once when there is nothing to start.
         """
 
-    def poll(self, run_id: str) -> RunStatus | ExecutionResult: ...
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        """The run that this token has started; None when it is certain that it has started none.
 
-    def cancel(self, run_id: str) -> None:
-        """End the run; a finished run stays as it is. The next poll returns its result."""
+        Raises RunLost when what would tell is not here: the artifact's folder was removed, or is another home's.
+        """
+
+    def poll(self, run_id: str) -> RunStatus | ExecutionResult:
+        """Raises RunLost for a run of which nothing is left here."""
+
+    def cancel(self, run_id: str, reason: str = CANCELLED) -> None:
+        """End the run, with the reason for its result; a finished run stays as it is. The next poll returns it."""
 
 
 class ArtifactStore(Protocol):
@@ -171,6 +182,11 @@ class RunContext:
     memory: Memory = field(default_factory=Memory)
     clock: Clock = field(default_factory=SystemClock)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when it is the program's end that cancels the request."""
+    claims: Claims = field(default_factory=MemoryClaims)
+    place: str = ""
+    """Which home this is, on which machine: what a claim is made with."""
     deadline: float | None = None
     until: float | None = None
     thread_id: str = ""

@@ -135,6 +135,8 @@ def conclude(state: AgentState, ctx: RunContext, end: End, said: str, reply: AIM
     messages = state["messages"]
     delegations = state.get("delegations", {})
     missing = ENDS[end].missing
+    if end == "cancelled" and ctx.closing.is_set():
+        missing = "interrupted by shutdown: the program was ended while the turn ran"
     if said and end in ("budget", "truncated"):
         missing = f"{missing}: {said}"
     message = reply if reply is not None else AIMessage(words(end, said, missing, messages, delegations))

@@ -7,7 +7,7 @@ from langgraph.graph import END
 from langgraph.types import Send
 
 from graph.state import AgentState, DelegationState
-from graph.types import DELEGATE
+from graph.types import DELEGATE, LOST
 
 
 def first_node(state: AgentState) -> str:
@@ -49,4 +49,6 @@ def after_delegated(state: DelegationState) -> str:
 
 
 def after_executed(state: DelegationState) -> str:
-    return END if state["delegations"][state["delegation"].artifact_id].running else "processed"
+    """Only what has a result is read: not a run that goes on, nor one whose result is lost."""
+    delegation = state["delegations"][state["delegation"].artifact_id]
+    return END if delegation.running or delegation.outcome_hash == LOST else "processed"

@@ -40,6 +40,8 @@ ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
 
 DELEGATE = "delegate_code_results"
 EXIT_LOOP = "exit_loop"
+LOST = "lost"
+"""The outcome of a delegation of which nothing is left."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.principal import Principal
 from graph.context import RunContext
@@ -43,14 +43,22 @@ class Given:
     tools: Iterable[BaseTool] = ()
 
 
+class Keeper(Protocol):
+    """Something that keeps things about threads."""
+
+    def forget(self, thread_id: str) -> object:
+        """Delete what is kept about the thread; nothing is no error."""
+
+
 @dataclass(frozen=True)
 class Stores:
-    """What outlives the process. Opening them needs no model and no data."""
+    """What outlives the process. Opening them needs no model and no data. `keepers`: whatever else hangs on threads."""
 
     saver: Saver
     records: RecordStore
     artifacts: Artifacts
     scopes: Scopes
+    keepers: tuple[Keeper, ...] = ()
 
 
 @dataclass(frozen=True)

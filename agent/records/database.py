@@ -56,10 +56,13 @@ class Database:
             raise
 
     def rows(self, table: Table, where: str, values: Sequence[Any], row: type[Row]) -> list[Row]:
-        """Rows of the table as its dataclass; `where` is everything after FROM."""
+        """Rows of the table as its dataclass; `where` is everything after FROM. Raises RecordsUnavailable."""
         names = ", ".join(column.name for column in table.columns)
         with self._lock:
-            found = self._connection.execute(f"SELECT {names} FROM {table.name} {where}", values).fetchall()  # noqa: S608
+            try:
+                found = self._connection.execute(f"SELECT {names} FROM {table.name} {where}", values).fetchall()  # noqa: S608
+            except sqlite3.Error as error:
+                raise RecordsUnavailable(f"The records file {self.path} can't be read: {error}.") from error
         return [row(*read(table, values)) for values in found]
 
     def close(self) -> None:

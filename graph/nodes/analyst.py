@@ -113,7 +113,8 @@ def build_prompt(state: AgentState, ctx: RunContext, window: int | None = None, 
     scoped = {**ctx.scoped, **state.get("session", {}), **state.get("temp", {})}
     size = window or ctx.memory.window_chars
     room = size // CAPSULE_SHARE if size < ctx.memory.window_chars else max(size // CAPSULE_SHARE, CAPSULE_CHARS)
-    sections = [ctx.prompts.analyst(fit_capsule(state.get("capsule") or Capsule(), room), scoped)]
+    capsule = fit_capsule(state.get("capsule") or Capsule(), room)
+    sections = [ctx.prompts.analyst(replace(capsule, data=ctx.about or capsule.data), scoped)]
     if ctx.instructions:
         sections.append(f"Instructions for this request\n{clip(ctx.instructions, INSTRUCTION_CHARS)}")
     if closing:

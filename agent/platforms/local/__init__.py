@@ -23,21 +23,28 @@ if TYPE_CHECKING:
     from agent.data.warehouse import Warehouse
     from agent.execution.local import LocalBackend
     from agent.principal import Principal
+    from agent.records.sqlite import SqliteRecords
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.platforms.local.genie import Conversations
     from agent.records.scopes import open_scopes
+
+    return Stores(
+        records=open_record_store(settings, given, stack),
+        saver=stack.enter_context(open_saver(settings, given)),
+        artifacts=open_artifacts(settings, given, stack),
+        scopes=stack.enter_context(open_scopes(settings.scopes_path)),
+        keepers=(Conversations(settings.home.absolute() / "genie"),),
+    )
+
+
+def open_record_store(settings: Settings, given: Given, stack: ExitStack) -> SqliteRecords:
     from agent.records.sqlite import open_records
 
     make_home(settings.home)
-    records = stack.enter_context(
+    return stack.enter_context(
         open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
-    )
-    return Stores(
-        saver=stack.enter_context(open_saver(settings, given)),
-        records=records,
-        artifacts=open_artifacts(settings, given, stack),
-        scopes=stack.enter_context(open_scopes(settings.scopes_path)),
     )
 
 
