@@ -15,7 +15,7 @@ from uuid import uuid4
 from agent.data.source import source_from_json
 from agent.principal import Principal
 from checkpointers import ThreadBusy
-from graph.errors import InvalidRequest, NotFound
+from graph.errors import AgentError, InvalidRequest, NotFound
 from graph.types import Capsule
 
 if TYPE_CHECKING:
@@ -169,11 +169,18 @@ class Threads:
         return True
 
     def _artifacts_of(self, thread_id: str) -> set[str]:
-        """By the records and by the thread's own state: either may have lost some."""
+        """By the records and by the thread's own state: either may have lost some. Not what a copy shares."""
         state = self.state(thread_id)
         capsule: Capsule = state.get("capsule") or Capsule()
+        named = {*capsule.artifact_ids, *state.get("delegations", {})}
         recorded = {row.artifact_id for row in self._records.artifacts(thread_id)}
-        return recorded | set(capsule.artifact_ids) | set(state.get("delegations", {}))
+        return recorded | {one for one in named - recorded if self._made(one, thread_id)}
+
+    def _made(self, artifact_id: str, thread_id: str) -> bool:
+        try:
+            return self._artifacts.read(artifact_id).thread_id == thread_id
+        except (AgentError, OSError, ValueError, KeyError, TypeError):
+            return False
 
     def vacuum(self) -> None:
         self._saver.vacuum()

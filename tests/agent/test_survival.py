@@ -297,6 +297,8 @@ def test_deleting_a_thread_deletes_what_hangs_on_it(opened, home) -> None:
     (artifact_id,) = kept.artifact_ids
     assert list((home / "genie").glob("*.json"))
     assert agent._saver.claimed("t", f"run {artifact_id}") is not None
+    agent.threads().delete(agent.threads().fork("t"))
+    assert Path(agent.artifacts.folder(artifact_id)).exists(), "a copy shares what hangs on its source"
     agent.threads().delete("t")
     assert agent.messages("t") == []
     assert not Path(agent.artifacts.folder(artifact_id)).exists()
