@@ -17,19 +17,23 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
+from agent.conversation import choose_thread, has_gone_on, turns_until
+from agent.data.question import LONGEST_QUESTION
 from agent.data.source import DataSource, describe_source, source_from_json
 from agent.home import place_of
 from agent.principal import Principal
-from agent.request import Request, check_id
+from agent.records.index import Place
+from agent.redaction.secrets import redact_text
+from agent.request import Request, check_id, check_kept, check_state
 from agent.resuming import CALLS, ThreadClaims, close_calls, drop_unfinished, may_resume
 from agent.snapshot import find_answer, pending_nodes, result_of
 from agent.threads import Threads, check_owner
-from checkpointers import StoreError
+from checkpointers import StoreError, ThreadBusy
 from graph.budget import Ledger
-from graph.context import RunContext, SystemClock
-from graph.errors import AgentError, InvalidRequest
+from graph.context import Model, RunContext, SystemClock
+from graph.errors import AgentError, InvalidRequest, NotFound
 from graph.events import Event, TurnEnded, TurnStarted
-from graph.types import ConversationResult, Turn
+from graph.types import ConversationResult, Refusal, Turn
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
@@ -49,6 +53,14 @@ WATCH_SECONDS = 0.5
 
 Invoke = Callable[[Any, Turn | None], dict[str, Any]]
 """Runs the graph on an input, or resumes it (None) for the turn that was cut off."""
+
+
+class GoneOn(Exception):
+    """The thread has turns after the one that a request follows."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__(turns)
+        self.turns = turns
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,8 @@ class Agent:
             parts.stores.records,
             parts.stores.scopes,
         )
+        self.index = parts.stores.index
+        self._questions = parts.stores.questions
         self._saver = parts.stores.saver
         self._graph = build_graph(self._saver)
         self._place = place_of(settings.home.absolute())
@@ -170,9 +184,10 @@ class Agent:
     def run(self, request: Request, cancelled: threading.Event | None = None) -> Generator[Event, None, None]:
         """The turn's events as they happen; the last is TurnEnded. Setting `cancelled` or closing it cancels the turn.
 
-        Raises InvalidRequest before anything is done. Later trouble is a TurnEnded with status `fatal_error`.
+        Raises as `place` does before anything is done. Later trouble is a TurnEnded with status `fatal_error`.
         """
         events: SimpleQueue[Event | None] = SimpleQueue()
+        request = self.place(request)
         turn = self._begin(request, cancelled or threading.Event(), events.put)
         context = contextvars.copy_context()
         worker = threading.Thread(
@@ -194,24 +209,73 @@ class Agent:
                 return event.result
         raise AssertionError("a turn always ends with TurnEnded")
 
-    def cancel(self, thread_id: str) -> bool:
-        """Cancel the thread's running turn, in whichever process it runs; False when none does."""
-        with self._lock:
-            here = [turn for turn in self._turns.values() if turn.thread_id == thread_id]
-        for turn in here:
-            turn.cancelled.set()
-        return bool(here) or self.records.request_cancel(thread_id)
+    def place(self, request: Request) -> Request:
+        """The request with the ids of its thread and of its turn. To place it again changes nothing.
 
-    def messages(self, thread_id: str) -> list[AnyMessage]:
-        """The thread's messages, oldest first; empty for an unknown thread."""
-        return self.threads().messages(thread_id)
-
-    def _begin(self, request: Request, cancelled: threading.Event, emit: Callable[[Event], None]) -> Running:
+        Raises InvalidRequest for what can't be served, NotFound for what is not there or somebody else's.
+        """
         if not request.text.strip():
             raise InvalidRequest("The question is empty.")
+        checked = replace(
+            request,
+            thread_id=check_id("thread_id", request.thread_id),
+            after=check_id("after", request.after),
+            state=check_state(request.state),
+        )
+        threads = self.threads(request.principal)
+        if checked.thread_id and not request.principal.is_local:
+            self._check_thread(checked.thread_id, request.principal, threads)
+        placed = choose_thread(checked, threads, self.index)
+        return replace(placed, request_id=check_id("request_id", request.request_id) or str(uuid4()))
+
+    def _check_thread(self, thread_id: str, principal: Principal, threads: Threads) -> None:
+        """Before its lease is waited for, which would tell that it is there. A first turn has saved nothing yet."""
+        threads.state(thread_id)
+        if any(turn.thread_id == thread_id and turn.principal != principal for turn in self._running()):
+            raise NotFound(f"There is no thread {thread_id}.")
+
+    def cancel(self, thread_id: str, principal: Principal | None = None, request_id: str | None = None) -> bool:
+        """Cancel the thread's running turn, or only this request's, in whichever process it runs; False when none does.
+
+        Raises NotFound for another principal's thread.
+        """
+        asking = principal or Principal()
+        values = self.threads(asking).state(thread_id)
+        here = [
+            turn
+            for turn in self._running()
+            if turn.thread_id == thread_id and turn.principal == asking and request_id in (None, turn.request_id)
+        ]
+        for turn in here:
+            turn.cancelled.set()
+        if here:
+            return True
+        elsewhere = {turn.request_id for turn in self.records.running_turns(thread_id)} if values else set()
+        if request_id is not None and request_id not in elsewhere:
+            return False
+        return bool(values or asking.is_local) and self.records.request_cancel(thread_id)
+
+    def runs(self, thread_id: str, request_id: str) -> bool:
+        """Whether the request's turn goes on, in any process that announced it."""
+        here = [turn.request_id for turn in self._running() if turn.thread_id == thread_id]
+        return request_id in here or any(
+            turn.request_id == request_id for turn in self.records.running_turns(thread_id)
+        )
+
+    def _running(self) -> list[Running]:
+        with self._lock:
+            return list(self._turns.values())
+
+    def messages(self, thread_id: str, principal: Principal | None = None) -> list[AnyMessage]:
+        """The thread's messages, oldest first; empty for an unknown thread."""
+        return self.threads(principal).messages(thread_id)
+
+    def _begin(self, request: Request, cancelled: threading.Event, emit: Callable[[Event], None]) -> Running:
+        assert request.thread_id is not None
+        assert request.request_id is not None
         return Running(
-            thread_id=check_id("thread_id", request.thread_id) or str(uuid4()),
-            request_id=check_id("request_id", request.request_id) or str(uuid4()),
+            thread_id=request.thread_id,
+            request_id=request.request_id,
             user_id=self._user(request),
             principal=request.principal,
             cancelled=cancelled,
@@ -229,7 +293,7 @@ class Agent:
         try:
             events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
         except (AgentError, StoreError) as error:
-            events.put(TurnEnded(make_error_result(turn, str(error))))
+            events.put(TurnEnded(make_error_result(turn, str(error), refusal_of(error))))
         except OSError as error:
             log.exception("turn %s on thread %s failed", turn.request_id, turn.thread_id)
             events.put(TurnEnded(make_error_result(turn, explain_os_error(error))))
@@ -242,15 +306,32 @@ class Agent:
     def _leased(self, request: Request, turn: Running) -> ConversationResult:
         """Hold the thread while the turn runs, so that two requests at once lose nothing."""
         policy, seconds = self.settings.checkpointer.on_busy, self.settings.checkpointer.busy_seconds
-        with self._saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
-            turn = replace(turn, thread_id=lease.thread_id)
-            if lease.forked_from is not None:
-                drop_unfinished(self._graph, self._config(turn.thread_id, turn.user_id))
-            self._watch(turn)
-            try:
-                return self._turn(request, turn)
-            finally:
-                self._unwatch(turn)
+        try:
+            with self._saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
+                held = replace(turn, thread_id=lease.thread_id)
+                if lease.forked_from is not None:
+                    drop_unfinished(self._graph, self._config(held.thread_id, held.user_id))
+                self._watch(held)
+                try:
+                    return self._turn(request, held)
+                finally:
+                    self._unwatch(held)
+        except GoneOn as gone_on:
+            copy = self._copy(request, turn.thread_id, gone_on.turns)
+        return self._leased(replace(request, thread_id=copy), replace(turn, thread_id=copy))
+
+    def _copy(self, request: Request, thread_id: str, turns: int) -> str:
+        """A copy of the thread as it was after so many turns; a new one that begins with the request's history when
+        the thread is no longer kept so far back.
+        """
+        threads, copy = self.threads(request.principal), str(uuid4())
+        try:
+            return threads.fork(thread_id, copy, turns)
+        except InvalidRequest:
+            threads.delete(copy)
+            if not request.history:
+                raise
+        return copy
 
     def _turn(self, request: Request, turn: Running) -> ConversationResult:
         """Answer again, resume, or begin: by what the thread's last checkpoint says."""
@@ -261,12 +342,14 @@ class Agent:
         if (before := find_answer(values, turn.thread_id, turn.request_id)) is not None:
             turn.emit(TurnStarted(turn.thread_id, turn.request_id))
             return before
+        check_followed(request, values)
         source = self._source(request, values)
         source.check()
         turn = replace(turn, about=describe_change(source, values))
+        request, source = self._hand_over(request, turn, source, values)
         with self._parts.workbenches.hold(turn.principal, source) as bench:
-            context = replace(bench.context, instructions=request.instructions or "")
-            return self._go_on(request, turn, values, partial(self._invoke, context, turn, config), source)
+            invoke = partial(self._invoke, bench.context, request, turn, config)
+            return self._go_on(request, turn, values, invoke, source)
 
     def _go_on(
         self, request: Request, turn: Running, values: Mapping[str, Any], invoke: Invoke, source: DataSource
@@ -281,8 +364,9 @@ class Agent:
             close_calls(self._graph, config, snapshot)
         if same or pending & CALLS:
             values = invoke(None, values["turn"])
+        self.index.note_request(turn.principal.name, Place(turn.thread_id, turn.request_id))
         if not same:
-            values = invoke(self._input(request, turn, source, new="turn" not in values), None)
+            values = invoke(self._input(request, turn, source, values), None)
         return result_of(values, turn.thread_id)
 
     def _source(self, request: Request, values: Mapping[str, Any]) -> DataSource:
@@ -293,24 +377,36 @@ class Agent:
             return source_from_json(saved)
         return source_of(self.settings)
 
+    def _hand_over(
+        self, request: Request, turn: Running, source: DataSource, values: Mapping[str, Any]
+    ) -> tuple[Request, DataSource]:
+        """A question that is too long to be read becomes the thread's text; on a new thread instead of the sample."""
+        if len(request.text) <= LONGEST_QUESTION:
+            return request, source
+        text, source = self._questions.keep(request.text, turn.thread_id, turn.request_id, source)
+        sample = source.sample and bool(values)
+        return replace(request, text=text), replace(source, sample=sample)
+
     def _invoke(
-        self, bench: RunContext, turn: Running, config: Any, given: Any, resumed: Turn | None
+        self, bench: RunContext, request: Request, turn: Running, config: Any, given: Any, resumed: Turn | None
     ) -> dict[str, Any]:
-        context = self._context(bench, turn, resumed)
+        context = self._context(bench, request, turn, resumed)
         values: dict[str, Any] = self._graph.invoke(given, config, context=context, durability="sync")
         return values
 
     def _claims(self, turn: Running) -> ThreadClaims:
         return ThreadClaims(self._saver, turn.thread_id)
 
-    def _input(self, request: Request, turn: Running, source: DataSource, new: bool) -> dict[str, Any]:
+    def _input(self, request: Request, turn: Running, source: DataSource, values: Mapping[str, Any]) -> dict[str, Any]:
         from langchain_core.messages import HumanMessage
 
-        earlier = take_history(request.history) if new else []
+        if request.state:
+            check_kept({**self.scopes.shared(turn.user_id), **values.get("session", {}), **request.state})
         session, temp = self.scopes.take(request.state, turn.user_id)
         began = SystemClock().now().timestamp()
+        history = [] if values.get("messages") else take_history(request.history)
         return {
-            "messages": [*earlier, HumanMessage(request.text, id=turn.request_id)],
+            "messages": [*history, HumanMessage(request.text, id=turn.request_id)],
             "turn": Turn(turn.request_id, turn.user_id, began),
             "owner": turn.principal.name,
             "source": source.to_json(),
@@ -318,7 +414,7 @@ class Agent:
             "temp": temp,
         }
 
-    def _context(self, bench: RunContext, turn: Running, resumed: Turn | None) -> RunContext:
+    def _context(self, bench: RunContext, request: Request, turn: Running, resumed: Turn | None) -> RunContext:
         """The request's live things, with a ledger of its own. Its times are the request's, also for an old turn."""
         from agent.models import cancellable
 
@@ -326,7 +422,7 @@ class Agent:
         until = None if limits.max_seconds is None else turn.began + limits.max_seconds
         return replace(
             bench,
-            base_model=cancellable(bench.base_model, turn.cancelled, until),
+            base_model=bound_by(cancellable(bench.base_model, turn.cancelled, until), request.max_output_tokens),
             sub_model=cancellable(bench.sub_model, turn.cancelled, until),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
@@ -340,6 +436,7 @@ class Agent:
             until=until,
             thread_id=turn.thread_id,
             about=turn.about,
+            instructions=request.instructions or "",
             emit=turn.emit,
         )
 
@@ -434,13 +531,39 @@ REMEDIES = {
 }
 
 
-def make_error_result(turn: Running, message: str) -> ConversationResult:
+def check_followed(request: Request, values: Mapping[str, Any]) -> None:
+    """Raises GoneOn when the thread has gone on since the turn that the request follows, NotFound without that turn."""
+    if request.after is None or not values.get("messages"):
+        return
+    turns = turns_until(values, request.after)
+    if turns is None:
+        raise NotFound(f"There is no response resp_{request.after} in this conversation.")
+    if has_gone_on(values, request.after):
+        raise GoneOn(turns)
+
+
+def bound_by(model: Model, most: int | None) -> Model:
+    """The model with replies of at most so many tokens, by the name that LangChain's chat models have for it."""
+    if most is None:
+        return model
+    fewest = min(most, model.max_output_tokens or most)
+    fallback = bound_by(model.fallback, fewest) if model.fallback else None
+    return replace(model, chat=model.chat.bind(max_tokens=fewest), max_output_tokens=fewest, fallback=fallback)
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    kinds: dict[type[Exception], Refusal] = {NotFound: "not_found", InvalidRequest: "invalid", ThreadBusy: "busy"}
+    return next((refusal for kind, refusal in kinds.items() if isinstance(error, kind)), None)
+
+
+def make_error_result(turn: Running, message: str, refusal: Refusal | None = None) -> ConversationResult:
     return ConversationResult(
         response_text="",
         status="fatal_error",
-        fatal_error_msg=message,
+        fatal_error_msg=redact_text(message),
         delegation_count=0,
         end="error",
         thread_id=turn.thread_id,
         request_id=turn.request_id,
+        refusal=refusal,
     )

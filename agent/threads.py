@@ -56,6 +56,7 @@ class Threads:
     def __init__(self, stores: Stores, principal: Principal | None = None) -> None:
         self._saver, self._records, self._artifacts = stores.saver, stores.records, stores.artifacts
         self._keepers = stores.keepers
+        self._index, self._questions = stores.index, stores.questions
         self._principal = principal or Principal()
 
     def find(self, text: str) -> str:
@@ -136,6 +137,8 @@ class Threads:
             for keeper in self._keepers:
                 keeper.forget(thread_id)
             self._records.forget(thread_id)
+            self._index.forget(thread_id)
+            self._questions.forget(thread_id)
             self._saver.delete_thread(thread_id)
 
     def about(self, thread_id: str) -> Capsule:

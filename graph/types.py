@@ -38,6 +38,7 @@ End = Literal[
 that it can't; `truncated`: its reply stayed incomplete; `blocked`: a provider's filter blocked the question."""
 
 ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
+Refusal = Literal["invalid", "not_found", "busy"]
 
 DELEGATE = "delegate_code_results"
 EXIT_LOOP = "exit_loop"
@@ -216,7 +217,10 @@ class Capsule:
 
 @dataclass(frozen=True)
 class ConversationResult:
-    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included."""
+    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included.
+
+    `refusal` says why a request was not taken up at all: nothing was done and nothing saved.
+    """
 
     response_text: str
     status: ConversationStatus
@@ -229,6 +233,7 @@ class ConversationResult:
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     seconds: float = 0.0
     artifact_ids: tuple[str, ...] = ()
+    refusal: Refusal | None = None
 
 
 CHECKPOINTED = (Artifact, Delegation, Turn, Usage, Capsule)

@@ -111,7 +111,7 @@ def is_valid(messages: Sequence[BaseMessage]) -> bool:
             return False
         elif isinstance(message, AIMessage):
             open_calls = {call["id"] for call in [*message.tool_calls, *message.invalid_tool_calls]}
-    return not open_calls and isinstance(messages[-1], AIMessage)
+    return bool(messages) and not open_calls and isinstance(messages[-1], AIMessage)
 
 
 if __name__ == "__main__":
