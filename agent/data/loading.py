@@ -308,10 +308,7 @@ class Loading:
         path = self._made[name].facts.with_suffix(".lock")
         with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+            yield
 
     @contextmanager
     def _connected(self) -> Iterator[DuckDBPyConnection]:

@@ -103,32 +103,39 @@ def _cells(width: int, cell: str) -> str:
 
 
 def _stage_fast(connection: DuckDBPyConnection, grid: Grid, table: str, scratch: Path, cell: str) -> bool:
-    """The rows above the data as they are, the rest by the engine; False where the engine meets anything odd."""
-    import duckdb
-
+    """The rows above the data as they are, the rest by the engine; False where it meets more than short rows."""
     width = len(grid.names)
     above = list(islice(grid.rows(), grid.layout.first))
+    skipped = _lines(grid, len(above))
     with _plain_text(grid, scratch) as path:
-        try:
+        for padded in (False, True):
             _stage_rows(connection, iter(above), width, table, cell)
-            connection.execute(
-                f"INSERT INTO {table} SELECT {len(above)} + row_number() OVER (), {_cells(width, cell)} "  # noqa: S608
-                f"FROM {_csv_source(grid, path, _lines(grid, len(above)))}"
-            )
-        except duckdb.InterruptException:
-            raise
-        except duckdb.Error:
-            return False
+            source = _csv_source(grid, path, skipped, padded)
+            rows = f"SELECT {len(above)} + row_number() OVER (), {_cells(width, cell)} FROM {source}"  # noqa: S608
+            if _is_inserted(connection, f"INSERT INTO {table} {rows}"):
+                return True
+    return False
+
+
+def _is_inserted(connection: DuckDBPyConnection, sql: str) -> bool:
+    import duckdb
+
+    try:
+        connection.execute(sql)
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error:
+        return False
     return True
 
 
-def _csv_source(grid: Grid, path: Path, skipped: int) -> str:
+def _csv_source(grid: Grid, path: Path, skipped: int, padded: bool) -> str:
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(1, len(grid.names) + 1))
     quote = literal('"' if grid.dialect.quoted else "")
     return (
         f"read_csv({literal(str(path))}, auto_detect = false, header = false, skip = {skipped}, "
         f"delim = {literal(grid.dialect.delimiter)}, quote = {quote}, escape = {quote}, "
-        f"columns = {{{columns}}}, strict_mode = true, max_line_size = 16777216)"
+        f"columns = {{{columns}}}, strict_mode = true, null_padding = {str(padded).lower()}, max_line_size = 16777216)"
     )
 
 
