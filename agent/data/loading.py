@@ -101,8 +101,8 @@ class Loading:
         self._connection: DuckDBPyConnection | None = None
         self._thread = threading.Thread(target=self._work, name="loading", daemon=True)
 
-    def start(self, wait: float = FIRST_WAIT) -> None:
-        """Begin, and wait a little."""
+    def start(self, until: float) -> None:
+        """Begin, and wait for tables no longer than `until`, by the monotonic clock."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._catalogs.mkdir(parents=True, exist_ok=True)
         self._hold = (self._catalogs / "hold").open("w")
@@ -112,7 +112,6 @@ class Loading:
         self._take_known()
         _sweep(self._folder, self._catalogs.parent)
         self._thread.start()
-        until = time.monotonic() + wait
         with self._changed:
             while self._pending() and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
@@ -385,8 +384,9 @@ def open_loading(
     """Raises DataUnreadable when a path is not there, or when nothing at all can be read."""
     import duckdb
 
+    until = time.monotonic() + wait
     with duckdb.connect(":memory:") as connection:
         plan = plan_tables(paths, connection)
     loading = Loading(folder, plan, on_progress)
-    loading.start(wait)
+    loading.start(until)
     return loading
