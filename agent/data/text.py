@@ -23,7 +23,7 @@ def open_text(path: Path) -> Text:
         return Text((path.resolve(),))
     if not path.is_dir():
         raise InvalidRequest(f"there is no file or folder {path}: check the path after --text")
-    files = tuple(sorted(file.resolve() for file in path.rglob("*") if _is_text(file, path)))
+    files = tuple(file.resolve() for file in sorted(path.rglob("*")) if _is_text(file, path))
     if not files:
         raise InvalidRequest(f"no text files in {path}: name a file or another folder after --text")
     return Text(files)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.data.question import LongQuestions
+    from agent.records.index import ThreadIndex
     from agent.records.scopes import open_scopes
     from agent.records.sqlite import open_records
 
@@ -34,11 +36,14 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
     records = stack.enter_context(
         open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
     )
+    scopes = stack.enter_context(open_scopes(settings.scopes_path))
     return Stores(
         saver=stack.enter_context(open_saver(settings, given)),
         records=records,
         artifacts=open_artifacts(settings, given, stack),
-        scopes=stack.enter_context(open_scopes(settings.scopes_path)),
+        scopes=scopes,
+        index=ThreadIndex(scopes.store),
+        questions=LongQuestions(settings.home / "questions"),
     )
 
 
