@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.principal import Principal
 from graph.context import RunContext
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.artifacts.protocol import Artifacts
+    from agent.data.loading import Progress
     from agent.data.question import LongQuestions
     from agent.data.source import DataSource
     from agent.records.index import ThreadIndex
@@ -35,7 +36,8 @@ MOST_WORKBENCHES = 32
 @dataclass(frozen=True)
 class Given:
     """What the caller brings: secrets by name, a WorkspaceClient for Lakebase and ChatDatabricks (without it they find
-    their own credentials), models instead of the settings' ones, and tools of its own.
+    their own credentials), models instead of the settings' ones, tools of its own, and who is told how far the loading of
+    files is.
     """
 
     secrets: Secrets = lambda name: None
@@ -43,11 +45,19 @@ class Given:
     base_model: BaseChatModel | None = None
     sub_model: BaseChatModel | None = None
     tools: Iterable[BaseTool] = ()
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class Keeper(Protocol):
+    """Something that keeps things about threads."""
+
+    def forget(self, thread_id: str) -> object:
+        """Delete what is kept about the thread; nothing is no error."""
 
 
 @dataclass(frozen=True)
 class Stores:
-    """What outlives the process. Opening them needs no model and no data."""
+    """What outlives the process. Opening them needs no model and no data. `keepers`: whatever else hangs on threads."""
 
     saver: Saver
     records: RecordStore
@@ -55,6 +65,7 @@ class Stores:
     scopes: Scopes
     index: ThreadIndex
     questions: LongQuestions
+    keepers: tuple[Keeper, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from agent.agent import ServedAgent
     from agent.config import Settings
     from agent.principal import Principal
+    from agent.serving.model import ServedAgent
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def serve(
     """
     import uvicorn
 
-    from agent.agent import ServedAgent
+    from agent.serving.model import ServedAgent
 
     with closing(ServedAgent(settings, **given)) as agent:
         lock = open_lock(settings.serve, agent.given["secrets"])

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.terminal.exit_codes import PARTIAL, REFUSED
 from agent.terminal.options import Options, load
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from agent.data.source import DataSource
     from agent.terminal.displays import Display
     from agent.threads import Threads
-    from agent.tools.services import Catalog
-
-MOST_LINES = 12
-"""Of what is told about files that were handed over."""
 
 
 def ask_once(options: Options, words: str) -> int:
@@ -42,12 +38,14 @@ def ask_once(options: Options, words: str) -> int:
         settings = load(options).settings
     from agent.core import Request, open_agent
     from agent.home import make_home
+    from agent.terminal.data import loading_lines, tell_progress
     from agent.terminal.logfile import log_to
     from agent.terminal.turn import follow
 
     make_home(settings.home)
     log_to(settings.logs_path, settings.logs.level)
-    with open_agent(settings, secrets=os.environ.get) as agent:
+    on_progress = tell_progress((lambda text: None) if quiet else beside)
+    with open_agent(settings, secrets=os.environ.get, on_progress=on_progress) as agent:
         if options.data and not quiet:
             for line in loading_lines(agent.catalog):
                 beside(line)
@@ -57,16 +55,6 @@ def ask_once(options: Options, words: str) -> int:
         beside("This command has ended, and the run with it: a chat waits for it, or raise limits.request_deadline.")
         return PARTIAL
     return exit_code(result, spoken=quiet)
-
-
-def loading_lines(catalog: Catalog) -> list[str]:
-    """What became of the files that were handed over: a line a table, and what was set aside with the reason."""
-    from agent.data.catalogue import report_lines
-
-    listed: Any = [table for table in catalog.tables() if table.source != "sample"]
-    lines = report_lines(listed, getattr(catalog, "aside", tuple)())
-    more = [f"… and {len(lines) - MOST_LINES} more: main.py tables lists them"] if len(lines) > MOST_LINES else []
-    return [*lines[:MOST_LINES], *more]
 
 
 def beside(text: str) -> None:
@@ -113,4 +101,7 @@ def exit_code(result: ConversationResult, spoken: bool) -> int:
         return REFUSED
     from graph.endings import ENDS
 
+    if result.end == "run_running":
+        note = "The run ended with this program; ask in the chat, or raise limits.request_deadline, to wait for it."
+        print(note, file=sys.stderr)  # noqa: T201 - the command line
     return ENDS[result.end].exit_code

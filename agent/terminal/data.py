@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.terminal.options import Options, load
@@ -11,9 +12,13 @@ from agent.terminal.tables import show_rows, write
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from agent.data.loading import Progress
     from agent.tools.services import Catalog, Table
 
 COLUMNS = ("table", "rows", "columns", "source")
+MOST_LINES = 12
+"""Of what is told about files that were handed over."""
+PAUSE = 2.0
 CLOSE = 3
 """Of so few tables the columns are shown."""
 
@@ -57,29 +62,35 @@ def row(table: Table) -> Sequence[Any]:
 
 
 def show_closely(catalog: Catalog, table: Table, console: Any) -> None:
-    from agent.data.catalogue import report_lines, short_type
+    from agent.data.report import COLUMN_HEADINGS, column_rows, report_lines
 
     look = getattr(catalog, "look_closer", None)
     known: Any = look(table) if look is not None else table
     for line in report_lines([known]):
         write(line.replace(known.name, known.full_name, 1), console)
-    rows = [(column.name, short_type(column.type), share(column), values(column)) for column in known.columns]
-    show_rows(("column", "type", "null", "values"), rows, console=console)
+    show_rows(COLUMN_HEADINGS, column_rows(known), console=console)
     write("", console)
 
 
-def share(column: Any) -> str:
-    nulls = column.nulls
-    if nulls is None:
-        return ""
-    return f"{max(nulls, 0.01):.0%}" if nulls else "0%"
+def loading_lines(catalog: Catalog) -> list[str]:
+    """What became of the files that were handed over: a line a table, and what was set aside with the reason."""
+    from agent.data.report import report_lines
+
+    listed: Any = [table for table in catalog.tables() if table.source != "sample"]
+    lines = report_lines(listed, getattr(catalog, "aside", tuple)())
+    more = [f"… and {len(lines) - MOST_LINES} more: main.py tables lists them"] if len(lines) > MOST_LINES else []
+    return [*lines[:MOST_LINES], *more]
 
 
-def values(column: Any) -> str:
-    """From where to where for what has an order, else some, and what is odd."""
-    shown = (
-        f"{column.least} to {column.most}"
-        if column.least is not None and column.least != column.most
-        else ", ".join(column.values) + ("" if column.is_all or not column.values else ", …")
-    )
-    return f"{shown}  ({column.hint})" if column.hint else shown
+def tell_progress(say: Callable[[str], None]) -> Callable[[Progress], None]:
+    """A line now and then, of loading that takes long."""
+    told = [time.monotonic()]
+
+    def tell(progress: Progress) -> None:
+        from agent.data.report import progress_line
+
+        if time.monotonic() - told[0] > PAUSE:
+            told[0] = time.monotonic()
+            say(progress_line(progress))
+
+    return tell

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from agent.agent import ServedAgent, within_deadline
 from agent.config import Settings
 from agent.models.scripted import ScriptedModel, delegates, says
+from agent.serving.model import ServedAgent, within_deadline
 
 Opener = Callable[..., ServedAgent]
 
