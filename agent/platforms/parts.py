@@ -36,8 +36,7 @@ MOST_WORKBENCHES = 32
 @dataclass(frozen=True)
 class Given:
     """What the caller brings: secrets by name, a WorkspaceClient for Lakebase and ChatDatabricks (without it they find
-    their own credentials), models instead of the settings' ones, tools of its own, and who is told how far the loading of
-    files is.
+    their own credentials), models instead of the settings' ones, tools of its own, and whom loading tells how far it is.
     """
 
     secrets: Secrets = lambda name: None

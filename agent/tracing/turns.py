@@ -9,6 +9,7 @@ import contextvars
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
@@ -40,6 +41,8 @@ register_configure_hook(CALLBACKS, inheritable=True)
 
 PREVIEW_CHARS = 300
 STORE = "traces.db"
+AT_ONCE = "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"
+"""MLflow's variable: with `false` a turn's trace is stored when the turn ends."""
 
 
 def run_with_trace(
@@ -56,11 +59,14 @@ def run_with_trace(
         return
     request = agent.place(request)
     events = agent.run(request, cancelled)
-    with TurnSpan(request, agent.settings) as turn, closing(events):
-        note(turn.trace_id)
-        while (event := turn.within(next, events, None)) is not None:
-            turn.note(event)
-            yield event
+    try:
+        with TurnSpan(request, agent.settings) as turn, closing(events):
+            note(turn.trace_id)
+            while (event := turn.within(next, events, None)) is not None:
+                turn.note(event)
+                yield event
+    finally:
+        _traces.note_turn()
 
 
 class TurnSpan:
@@ -177,7 +183,7 @@ def prepare(settings: Settings) -> None:
     """
     if settings.tracing.enabled:
         if settings.mode == "local" and not settings.tracing.uri:
-            os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+            os.environ.setdefault(AT_ONCE, "false")
         threading.Thread(target=set_up, args=(settings,), name="tracing", daemon=True).start()
 
 
@@ -251,9 +257,42 @@ def guard(limit: int) -> None:
     mlflow.tracing.configure(span_processors=[make_brief])
 
 
-def flush() -> None:
-    """Wait until what was traced is stored; about a second."""
-    if _made[1]:
-        import mlflow
+class Storing:
+    """Stores what was traced soon after the turns, so that nothing is left to wait for when the process ends."""
 
-        mlflow.flush_trace_async_logging()
+    def __init__(self) -> None:
+        self._ended = self._stored = 0
+        self._storing = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def note_turn(self) -> None:
+        self._ended += 1
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._store_when_quiet, name="storing-traces", daemon=True)
+            self._thread.start()
+
+    def store(self) -> None:
+        with self._storing:
+            ended = self._ended
+            if ended != self._stored and os.environ.get(AT_ONCE) != "false":
+                import mlflow
+
+                mlflow.flush_trace_async_logging()
+                self._stored = ended
+
+    def _store_when_quiet(self) -> None:
+        seen = -1
+        while seen != self._ended:
+            seen = self._ended
+            time.sleep(QUIET_SECONDS)
+        self.store()
+
+
+_traces = Storing()
+QUIET_SECONDS = 0.3
+
+
+def flush() -> None:
+    """Wait until what was traced is stored; at most about a second."""
+    if _made[1]:
+        _traces.store()
