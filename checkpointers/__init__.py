@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from checkpointers.duckdb import DuckDBSaver
     from checkpointers.encryption import AesGcm
     from checkpointers.errors import (
+        BlockedType,
         CorruptRow,
+        DamagedLog,
         LeaseLost,
         NewerSchema,
         NotADatabase,
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 __all__ = [
     "CHECKPOINTERS",
     "AesGcm",
+    "BlockedType",
     "CorruptRow",
+    "DamagedLog",
     "DuckDBSaver",
     "LakebaseSaver",
     "Lease",
