@@ -73,6 +73,7 @@ class EmbeddedSaver(Saver):
                 with self.lease("\0official", timeout=3600):
                     for source in sources:
                         self._take_over(source)
+                self._store.delete_thread("\0official")
             self.expire()
         except BaseException:
             self.close()
@@ -120,7 +121,10 @@ class EmbeddedSaver(Saver):
         """None when the checkpoint that this one builds on is gone."""
         writer = StepWriter(self._codec, before, self._reader(place).spans, watch=self._watch)
         apart = self._store.clear_metadata
-        tip = writer.encode(checkpoint, b"" if apart else _packed_metadata(metadata), new)
+        try:
+            tip = writer.encode(checkpoint, b"" if apart else _packed_metadata(metadata), new)
+        except Missing:  # pages of a list that was to be built on
+            return None
         plain = Body(tip.head, tip.metadata, tip.refs, writer.items).packed()
         base = before.base if before and writer.items else None
         row = NewRow(

@@ -7,6 +7,7 @@ is much faster when no file grows; a frame counts when its checksum fits and its
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import struct
 import threading
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 _FRAME = struct.Struct("<IIQ")
 _GROW = 1 << 20
 
@@ -43,6 +45,8 @@ class Journal:
             sequence += 1
         self.last = self._synced = sequence
         gap = any(_has_frame(data, sequence + 2) for data in found)
+        if not gap and any(struct.pack("<Q", sequence + 1) in data for data in found):
+            log.warning("the journal's last step is torn or damaged", extra={"journal": str(self._paths[0])})
         return [(number, frames[number]) for number in range(last + 1, sequence + 1)], sequence + 1 if gap else 0
 
     def put_aside(self) -> str:

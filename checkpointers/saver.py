@@ -246,7 +246,8 @@ class Saver(BaseCheckpointSaver[Any]):
             return []
         oldest = datetime.now(UTC) - self._retention.ttl
         old = [t.thread_id for t in self.threads() if t.updated_at is not None and t.updated_at < oldest]
-        return [thread_id for thread_id in old if self._unless_held(thread_id, self.delete_thread)]
+        others = [thread_id for thread_id in old if not leases.held(self.name, thread_id)]
+        return [thread_id for thread_id in others if self._unless_held(thread_id, self.delete_thread)]
 
     def _unless_held(self, thread_id: str, act: Callable[[str], None]) -> bool:
         if leases.held(self.name, thread_id):  # by this very run

@@ -187,6 +187,8 @@ class SqliteStore:
             for script in MIGRATIONS[version:]:
                 for statement in filter(str.strip, script.split(";")):
                     write(statement)
+            for statement in EARLIER.removal(None) if version == 0 else ():
+                write(statement)
             write(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _version(self) -> int:

@@ -101,6 +101,8 @@ class Tables:
                 for statement, values in EARLIER.journaled(payload, sequence):
                     db.execute(statement, values)
                 db.execute("UPDATE saver_state SET journal=?", [sequence])
+            for statement in EARLIER.removal(None) if version == 0 else ():
+                db.execute(statement)
             db.execute("UPDATE saver_state SET schema=?", [len(MIGRATIONS)])
         return []
 

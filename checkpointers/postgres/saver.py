@@ -136,14 +136,21 @@ class PostgresSaver(Saver):
         if before is not None and before.id != parent:
             before = None
         step = self._step(place, checkpoint, new, before)
-        saved = self._save(place, parent, checkpoint, metadata, step, parent if step.leans else None)
-        if not saved:  # what it leans on is gone
+        needs = parent if step and step.leans else None
+        if step is None or not self._save(place, parent, checkpoint, metadata, step, needs):  # what it leans on is gone
             step = self._step(place, checkpoint, checkpoint["channel_versions"], None)
+            assert step is not None, "a step that leans on nothing can always be made"
             self._save(place, parent, checkpoint, metadata, step, None)
         if self._segmented and step.is_own:
             self._tips.put(place, Tip(0, checkpoint["id"], {}, {}, lists=step.lists))
 
-    def _step(self, place: Place, checkpoint: Checkpoint, new: ChannelVersions, before: Tip | None) -> _Step:
+    def _step(self, place: Place, checkpoint: Checkpoint, new: ChannelVersions, before: Tip | None) -> _Step | None:
+        try:
+            return self._encoded(place, checkpoint, new, before)
+        except Missing:  # pages of a list that was to be built on
+            return None
+
+    def _encoded(self, place: Place, checkpoint: Checkpoint, new: ChannelVersions, before: Tip | None) -> _Step:
         step = _Step(new)
         for channel, value in checkpoint["channel_values"].items():
             if isinstance(value, _DeltaSnapshot):
