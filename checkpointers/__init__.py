@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         ThreadBusy,
     )
     from checkpointers.lakebase import LakebaseSaver
-    from checkpointers.lease import Lease
+    from checkpointers.lease import Lease, held_threads, request_cancel
     from checkpointers.postgres import PostgresSaver
     from checkpointers.records import ThreadInfo
     from checkpointers.registry import CHECKPOINTERS, open_checkpointer
@@ -60,7 +60,9 @@ __all__ = [
     "StoreUnavailable",
     "ThreadBusy",
     "ThreadInfo",
+    "held_threads",
     "open_checkpointer",
+    "request_cancel",
 ]
 
 _HOMES = {
@@ -70,6 +72,8 @@ _HOMES = {
     "DuckDBSaver": "duckdb",
     "LakebaseSaver": "lakebase",
     "Lease": "lease",
+    "held_threads": "lease",
+    "request_cancel": "lease",
     "PostgresSaver": "postgres",
     "Retention": "retention",
     "Saver": "saver",

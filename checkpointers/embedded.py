@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import random
@@ -126,6 +127,8 @@ class EmbeddedSaver(Saver):
         except Missing:  # pages of a list that was to be built on
             return None
         plain = Body(tip.head, tip.metadata, tip.refs, writer.items).packed()
+        if before and writer.items:
+            before.writing.wait()  # what is new was probably written by a task just now
         base = before.base if before and writer.items else None
         row = NewRow(
             place,
@@ -148,18 +151,29 @@ class EmbeddedSaver(Saver):
         self, place: Place, checkpoint_id: str, writes: Sequence[tuple[int, str, Any]], task: tuple[str, str]
     ) -> None:
         self._require_lease(place.thread_id)
+        tip = self._tips.get(place)
+        known = tip if tip is not None and tip.id == checkpoint_id else None
+        with known.writing if known else contextlib.nullcontext():
+            self._tips.based(place, checkpoint_id, self._add_writes(place, checkpoint_id, writes, task, known))
+
+    def _add_writes(
+        self,
+        place: Place,
+        checkpoint_id: str,
+        writes: Sequence[tuple[int, str, Any]],
+        task: tuple[str, str],
+        tip: Tip | None,
+    ) -> Base:
         dumps = self._codec.dumps
         plain = ormsgpack.packb([*task, [(index, channel, dumps(value)) for index, channel, value in writes]])
-        tip = self._tips.get(place)
-        tip = tip if tip is not None and tip.id == checkpoint_id else None
         number = None
         if tip and tip.base and tip.base.row == pointer(tip.number):
             data = self._codec.seal(plain, tip.base)
             number = self._store.add(NewRow(place, checkpoint_id, data, False, needs=(tip.number, tip.id)))
         if number is None:
             number = self._store.add(NewRow(place, checkpoint_id, self._codec.seal(plain), False))
-        if tip and number:
-            self._tips.based(place, tip, Base(pointer(number), plain))
+        assert number is not None, "writes that need nothing can always be saved"
+        return Base(pointer(number), plain)
 
     def _clear_metadata(self, metadata: Mapping[str, Any]) -> bytes:
         return (
@@ -314,8 +328,14 @@ class EmbeddedSaver(Saver):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete what these runs saved, except what a later checkpoint's delta channels are rebuilt from."""
         runs = {str(run_id) for run_id in run_ids}
-        for thread in self._store.threads() if runs else ():
-            self._keep(thread.thread_id, lambda facts: retention.survivors(facts, runs))
+        found = self._everything(Selection()) if runs else ()
+        for thread_id in {item.place.thread_id for item in found if str(item.metadata.get("run_id")) in runs}:
+            self._keep(thread_id, lambda facts: retention.survivors(facts, runs))
+
+    def _everything(self, selection: Selection) -> Iterator[Listed]:
+        while page := self._page(selection):
+            yield from page
+            selection = Selection(selection.thread_id, selection.ns, after=(page[-1].id, page[-1].place))
 
     def threads(self) -> Sequence[ThreadInfo]:
         return self._store.threads()

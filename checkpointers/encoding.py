@@ -21,7 +21,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from checkpointers.packing import packed
 from checkpointers.reviving import revived
 
-RAW, ZSTD, BASED, ENCRYPTED = 2, 4, 8, 16
+RAW, ZSTD, BASED, ENCRYPTED = 2, 6, 8, 16
+_EARLIER_ZSTD = 4  # with the first dictionary
 _OLD_RAW, _OLD_ZSTD = 0, 1  # their checksum is of the payload only, so that it can't tell one from the other
 _PREFIX = struct.Struct("<BI")
 _SMALL = 96
@@ -54,7 +55,25 @@ _DICTIONARY = (
     b"\xb0channel_versions\x83\xa9__start__\x02\xa8messages\x03\xafbranch:to:model\x03"
     b"\xadversions_seen\x83\xa9__input__\x80\xa9__start__\x81\xa9__start__\x01\xa5model\x81\xafbranch:to:model\x02"
 )
-_DICT = zstandard.ZstdCompressionDict(_DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+_SECOND_DICTIONARY = _DICTIONARY + (
+    b"\xb5~__pregel_pull, agent\x91\x93\x00\xa8messages\xc5\x01m\x91\xc8\xa6answer\xa5tools\xa5agent\xb0remaining_steps"
+    b"\x92\x93\x00\xa8messages\xc5\x02m\x91\xc8\x02\x93\x01\xafbranch:to:agent\xc4\x01n\xc4\x1d\x83\xa6source\xa5input"
+    b"\xa4step\xff\xa7parents\x80\x82\xa8messages\xdc\x00\x14\x01\x08\x01\x01\x00\x01\x00\xa9__start__\x92\x00\x00\x91\xc5\x02"
+    b"m\x81\xa8messages\x91\xc8\x02\x93\xd9$~__pregel_pull, __start__\x92\x93\x00\xa8messages\xc5\x02m\x91\xc8\x02\x05"
+    b"\xb5~__pregel_pull, model\x91\x93\x00\xa8messages\xc5\x02m\x91\xc8\x02\xd3\x05\x94\xbalangchain_core.messages.ai"
+    b"\xa9AIMessage\x89\xa7content\xb1additional_kwargs\x80\xb1response_metadata\x80\xa4type\xa2ai\xa4name\xc0\xa2id\xc0"
+    b"\xaatool_calls\x90\xb2invalid_tool_calls\x90\xafusage_metadata\xc0\xb3model_validate_json"
+    b"\x94\xc4\xd5m\x85\xa1v\x04\xa2ts\xd9 2026-11-21T19:05:41.000000+00:00\xb0channel_versions\x83\xa9__start__\x02"
+    b"\xa8messages\x03\xafbranch:to:model\x03\xadversions_seen\x83\xa9__input__\x80\xa9__start__\x81\xa9__start__\x01"
+    b"\xa5model\x81\xafbranch:to:model\x02\xb0updated_channels\x92\xafbranch:to:model\xa8messages\xc4\x1c\x83\xa6source"
+    b"\xa4loop\xa4step\x01\xa7parents\x80\x82\xa8messages\xdc\x00\x18\x01\x08\x01(\x01\x08\x01\x00\x00\x01\x00\xafbranch:to:model"
+    b"\xc4\x01n\x91\xc5\x02\xb0\xc8\x02\x05\x94\xbdlangchain_core.messages.human\xacHumanMessage\x86\xa7content"
+    b"\xb1additional_kwargs\x80\xb1response_metadata\x80\xa4type\xa5human\xa4name\xc0\xa2id\xc0\xb3model_validate_json"
+    b"\xb0updated_channels\x91\xa9__start__\xb0updated_channels\x91\xa8messages\xc4\x1c\x83\xa6source\xa4loop\xa4step"
+    b"\x02\xa7parents\x80\x81\xa8messages\xdc\x00\x1c\x01\x08\x01\x00\x00\x01\x00\x90"
+)
+_FIRST_DICT = zstandard.ZstdCompressionDict(_DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+_DICT = zstandard.ZstdCompressionDict(_SECOND_DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 class Undecodable(ValueError):
@@ -115,11 +134,14 @@ class Codec:
             raise Undecodable("checksum differs")
         if tag in (RAW, _OLD_RAW):
             return payload
-        if tag in (ZSTD, _OLD_ZSTD):
+        if tag == ZSTD:
             return _expanded(payload)
+        if tag in (_EARLIER_ZSTD, _OLD_ZSTD):
+            return _expanded_by(_FIRST_DICT, payload)
         if tag != BASED or base is None:
             raise Undecodable(f"unknown tag {tag}")
-        return _expanded_from(base(_NUMBER.unpack_from(payload)[0]), payload[_NUMBER.size :])
+        known = _dictionary(base(_NUMBER.unpack_from(payload)[0]))
+        return _expanded_by(known, payload[_NUMBER.size :])
 
     def _decrypted(self, sealed: bytes) -> bytes:
         if self.cipher is None:
@@ -262,7 +284,7 @@ def _compressor(source_size: int, base: bytes = b"") -> zstandard.ZstdCompressor
     parameters = zstandard.ZstdCompressionParameters.from_level(
         _LEVEL,
         source_size=source_size,
-        dict_size=len(_DICTIONARY) + len(base),
+        dict_size=len(_SECOND_DICTIONARY) + len(base),
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         write_content_size=1,
         write_checksum=1 if base else 0,  # another base would give other bytes, and no error
@@ -272,11 +294,11 @@ def _compressor(source_size: int, base: bytes = b"") -> zstandard.ZstdCompressor
 
 
 def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict:
-    return zstandard.ZstdCompressionDict(_DICTIONARY + base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    return zstandard.ZstdCompressionDict(_SECOND_DICTIONARY + base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-def _expanded_from(base: bytes, payload: bytes) -> bytes:
-    decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary(base), format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+def _expanded_by(known: zstandard.ZstdCompressionDict, payload: bytes) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(dict_data=known, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
     try:
         return decompressor.decompress(payload, max_output_size=_MAX_EXPANDED)
     except zstandard.ZstdError as error:

@@ -134,11 +134,9 @@ class FileLocks:
 
     def request_cancel(self, thread_id: str) -> bool:
         """Leave a mark for the run that holds the thread; False when none does."""
-        free = self.attempt(thread_id)
-        if free is not None:
-            free.release()
-            return False
         path = self._path(thread_id)
+        if not _is_held(path):
+            return False
         who = _read(path)
         if who:
             _mark(path).write_text(str(who["token"]))
@@ -174,6 +172,17 @@ class FileHold:
 def lock_folder(path: Path) -> FileLocks:
     """The locks of the store in this file."""
     return FileLocks(path.with_name(path.name + ".leases"))
+
+
+def request_cancel(store: str | Path, thread_id: str) -> bool:
+    """Ask the run that holds a thread to end, without opening the store (a DuckDB file is its process's alone); False
+    when none holds it."""
+    return lock_folder(Path(store)).request_cancel(thread_id)
+
+
+def held_threads(store: str | Path) -> list[str]:
+    """The threads of the store in this file that are in use now, whichever process uses them."""
+    return lock_folder(Path(store)).held()
 
 
 def _mark(path: Path) -> Path:

@@ -29,6 +29,28 @@ _MAX_PLACES = 1024
 _MAX_BYTES = 64 << 20
 _LIST_BYTES = 700  # of an element, besides its bytes twice: packed, and as the strings that its fingerprint holds
 _TIP_BYTES = 4096
+_MAX_EARLY, _MAX_EARLY_BYTES = 64, 1 << 16
+
+
+class Writing:
+    """The calls of `put_writes` that are under way."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self, seconds: float = 1.0) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, seconds)
 
 
 @dataclass(slots=True)
@@ -47,6 +69,7 @@ class Tip:
     values: dict[str, bytes] = field(default_factory=dict)
     lists: dict[str, StoredList] = field(default_factory=dict)
     base: Base | None = None
+    writing: Writing = field(default_factory=Writing)
     size: int = 0
 
 
@@ -57,6 +80,7 @@ class Tips:
         self._most = most
         self._lock = threading.Lock()
         self._tips: OrderedDict[Place, Tip] = OrderedDict()
+        self._early: OrderedDict[Place, tuple[str, Base]] = OrderedDict()
         self._bytes = 0
 
     def get(self, place: Place) -> Tip | None:
@@ -64,9 +88,12 @@ class Tips:
             return self._tips.get(place)
 
     def put(self, place: Place, tip: Tip) -> None:
-        tip.size = _size(tip)
         with self._lock:
             self._drop(place)
+            early_id, early = self._early.pop(place, ("", None))
+            if early_id == tip.id and tip.base is None:
+                tip.base = early
+            tip.size = _size(tip)
             if tip.size > self._most:
                 return
             self._tips[place] = tip
@@ -74,10 +101,16 @@ class Tips:
             while len(self._tips) > _MAX_PLACES or self._bytes > self._most:
                 self._drop(next(iter(self._tips)))
 
-    def based(self, place: Place, tip: Tip, base: Base) -> None:
-        """The largest row that was written to the tip since."""
+    def based(self, place: Place, checkpoint_id: str, base: Base) -> None:
+        """The largest row that was written to a checkpoint; it may come before the checkpoint."""
         with self._lock:
-            if self._tips.get(place) is tip and len(base.plain) > (len(tip.base.plain) if tip.base else 0):
+            tip = self._tips.get(place)
+            if tip is None or tip.id != checkpoint_id:
+                if len(base.plain) <= _MAX_EARLY_BYTES:
+                    self._early[place] = (checkpoint_id, base)
+                if len(self._early) > _MAX_EARLY:
+                    self._early.popitem(last=False)
+            elif len(base.plain) > (len(tip.base.plain) if tip.base else 0):
                 self._bytes -= tip.size
                 tip.base = base
                 tip.size = _size(tip)
@@ -85,8 +118,9 @@ class Tips:
 
     def forget(self, thread_id: str) -> None:
         with self._lock:
-            for place in [p for p in self._tips if p.thread_id == thread_id]:
+            for place in [p for p in {**self._tips, **self._early} if p.thread_id == thread_id]:
                 self._drop(place)
+                self._early.pop(place, None)
 
     def _drop(self, place: Place) -> None:
         dropped = self._tips.pop(place, None)

@@ -71,7 +71,9 @@ def round_of(saver: Saver, race: str, number: int, others: _Others | None = None
         disturber.join()
         failed = others.end() if others else 0
     missing = sum(not _is_there(saver, *one) for one in written) if race != "delete" else 0
-    return missing, failed + _unreadable(saver, thread_id)
+    unreadable = failed + _unreadable(saver, thread_id)
+    saver.delete_thread(thread_id)
+    return missing, unreadable
 
 
 def _write(saver: Saver, race: str, base: Line, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
