@@ -1,4 +1,4 @@
-"""Prune, delete, copy, branch and retention against writers, in threads and processes: what is lost or can't be read?"""
+"""Prune, delete, copy, branch and retention against writers, in threads and processes: is anything lost or corrupt?"""
 
 from __future__ import annotations
 

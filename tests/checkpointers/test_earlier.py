@@ -12,12 +12,15 @@ import sys
 import tarfile
 from pathlib import Path
 
+import ormsgpack
 import pytest
 
 from checkpointers import Saver, open_checkpointer
+from checkpointers.encoding import Codec, strict_serializer
 from tests.checkpointers.conftest import EMBEDDED
 from tests.checkpointers.contract import _asking_graph, _delta_graph
 from tests.checkpointers.making import Line, chat, config, snapshot
+from tests.workspace.postgres import Postgres
 
 _FILES = Path(__file__).parent / "files" / "earlier.tar.xz"
 
@@ -92,3 +95,35 @@ def test_a_kill_at_any_point_of_it_loses_nothing(kind: str, tmp_path: Path):
     assert kills >= 4
     with open_checkpointer(kind, path=path) as saver:
         _same(saver, tmp_path, kind)
+
+
+def test_lists_that_an_earlier_version_stored_on_a_server_go_on(postgres: Postgres):
+    """As runs of segments in a table of their own; the next step stores the list in the way of today."""
+    codec = Codec(strict_serializer())
+    elements = codec.elements(["first", "second", "third"])
+    assert elements is not None
+    with open_checkpointer("postgres", conninfo=postgres.dsn(), schema="earlier", segments=True) as saver:
+        line = Line(saver)
+        at = line.put({"list": ["to be replaced"]})
+        pieces = ((5, 0, elements[:2]), (6, 0, elements[2:]))
+        for lineage, start, some in pieces:
+            row = (lineage, start, len(some), codec.seal(ormsgpack.packb(some)))
+            sql = "INSERT INTO earlier.checkpoint_segments VALUES ('t', '', %s, %s, %s, '', %s)"
+            _execute(postgres, sql, row)
+        runs = codec.seal(ormsgpack.packb([[5, 0, 2], [6, 0, 1]]))
+        _execute(postgres, "UPDATE earlier.checkpoint_blobs SET type = 'segments', blob = %s", (runs,))
+    with open_checkpointer("postgres", conninfo=postgres.dsn(), schema="earlier", segments=True) as saver:
+        assert saver.get_tuple(config("t")).checkpoint["channel_values"]["list"] == ["first", "second", "third"]
+        line = Line(saver, at=at)
+        line.versions = dict(saver.get_tuple(at).checkpoint["channel_versions"])
+        line.put({"list": ["first", "second", "third", "fourth"]})
+        saver.prune(["t"], keep_last=1)
+        assert saver.get_tuple(config("t")).checkpoint["channel_values"]["list"][3:] == ["fourth"]
+    assert postgres.execute("SELECT count(*) FROM earlier.checkpoint_segments")[0][0] in (0, "0")
+
+
+def _execute(postgres: Postgres, sql: str, parameters: tuple[object, ...]) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(sql, parameters)

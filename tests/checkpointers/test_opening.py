@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ def test_a_connection_leads_to_its_file(tmp_path: Path):
     with SqliteSaver(connection) as saver:
         Line(saver).put({"x": [1]})
     connection.close()
-    assert not [path for path in os.listdir() if "Connection" in path]
+    assert not list(Path().glob("*Connection*"))
     with SqliteSaver(tmp_path / "a.db") as saver:
         assert saver.get_tuple(config("t")).checkpoint["channel_values"] == {"x": [1]}
 
@@ -61,7 +60,7 @@ def test_what_is_no_file_is_told_how(given: Any, told: str, tmp_path: Path, monk
         SqliteSaver(value)
     if isinstance(value, sqlite3.Connection):
         value.close()
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_a_duckdb_connection_is_told_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -69,7 +68,7 @@ def test_a_duckdb_connection_is_told_how(tmp_path: Path, monkeypatch: pytest.Mon
     with duckdb.connect(":memory:") as connection:
         with pytest.raises(TypeError, match=r'not a DuckDBPyConnection: DuckDBSaver\("state.db"\)'):
             DuckDBSaver(connection)
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_a_pool_and_a_connection_lead_to_their_server(postgres: Postgres):

@@ -1,4 +1,4 @@
-"""What comes back is what was saved: LangChain's messages as LangGraph revives them, and no type in secret as a dict."""
+"""What comes back is what was saved: messages as LangGraph revives them, and no type in secret as a dict."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ _SERIALIZER = strict_serializer()
 _names = st.sampled_from(["a", "name", "", "é\0", "type"])
 _texts = st.text(max_size=20) | st.sampled_from(["", "\ud800", "x" * 300])
 _data = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | _texts | st.binary(max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | _texts
+    | st.binary(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3) | st.tuples(inner),
     max_leaves=6,
 )
@@ -51,7 +56,9 @@ _common = {
     "id": st.none() | _texts,
 }
 _calls = st.lists(
-    st.fixed_dictionaries({"name": _names, "args": st.dictionaries(_names, _data, max_size=2), "id": st.none() | _names}),
+    st.fixed_dictionaries(
+        {"name": _names, "args": st.dictionaries(_names, _data, max_size=2), "id": st.none() | _names}
+    ),
     max_size=2,
 )
 _count = st.integers(0, 2**40)
