@@ -292,7 +292,7 @@ class Agent:
             sub_model=cancellable(bench.sub_model, turn.cancelled),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
-            scoped=self.scopes.shared(turn.user_id),
+            scoped=self.scopes.shared(turn.user_id) | self._saved_values(turn.thread_id),
             clock=clock,
             cancelled=turn.cancelled,
             deadline=None if limits.request_deadline is None else now + limits.request_deadline,
@@ -300,6 +300,10 @@ class Agent:
             thread_id=turn.thread_id,
             emit=turn.emit,
         )
+
+    def _saved_values(self, thread_id: str) -> dict[str, str]:
+        """What code saved on the thread, as the analyst is shown it."""
+        return {f"saved value {value.name}": value.described for value in self._parts.stores.values.list(thread_id)}
 
     def _config(self, thread_id: str, user_id: str) -> Any:
         return {

@@ -52,6 +52,7 @@ class Threads:
 
     def __init__(self, stores: Stores, principal: Principal | None = None) -> None:
         self._saver, self._records, self._artifacts = stores.saver, stores.records, stores.artifacts
+        self._values = stores.values
         self._principal = principal or Principal()
 
     def find(self, text: str) -> str:
@@ -116,6 +117,7 @@ class Threads:
         if any(thread.thread_id == target for thread in self._saver.threads()):
             raise InvalidRequest(f"There is a thread {target} already; give another id.")
         self._saver.copy_thread(self._own(thread_id), target)
+        self._values.copy(thread_id, target)
         if turns is not None:
             self.rewind(target, turns)
         return target
@@ -125,6 +127,7 @@ class Threads:
         with self._saver.lease(self._own(thread_id), policy="reject"):
             for row in self._records.artifacts(thread_id):
                 self._artifacts.delete(row.artifact_id)
+            self._values.forget(thread_id)
             self._records.forget(thread_id)
             self._saver.delete_thread(thread_id)
 

@@ -15,6 +15,8 @@ from langchain_core.tools import BaseTool
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.events import Event
 from graph.program import Program
+from graph.reading.llm_map import NoRecall, Recall
+from graph.reading.records import Check
 from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, RunStatus, Usage, Verdict
 
 Guard = Callable[[Program], Verdict | None]
@@ -24,6 +26,20 @@ Guard = Callable[[Program], Verdict | None]
 Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 """Answers one kind of request: the request's JSON object, and a binary file for bytes that go before the answer's JSON.
 Raises HostError for what the code is to be told."""
+
+
+@dataclass(frozen=True)
+class ReadingAllowance:
+    """What a run that can't reach us may spend on reading by itself: reserved in the ledger, accounted for afterwards.
+
+    It does not bound what the run's identity could spend: the rate limit of the sub-model's endpoint does.
+    """
+
+    model: str
+    tokens: int
+    leaf_tokens: int
+    leaf_items: int
+    parallel: int
 
 
 class RunHost(Protocol):
@@ -38,6 +54,15 @@ class RunHost(Protocol):
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """By the kind of request."""
+
+    def allowance(self) -> ReadingAllowance:
+        """Reserve what the run may spend on reading by itself. Raises BudgetExceeded when nothing is left."""
+
+    def settle(self, report: Mapping[str, Any] | None) -> None:
+        """Account for what a run with an allowance spent, by what it says: `input_tokens`, `output_tokens`, `calls`.
+
+        None is a run that left no report: it is taken to have spent all.
+        """
 
     def close(self) -> None:
         """End what is being answered; from any thread. The run has ended."""
@@ -68,13 +93,17 @@ class ArtifactStore(Protocol):
 
     def result(self, artifact_id: str) -> ExecutionResult | None: ...
 
-    def text(self, artifact_id: str) -> Iterator[str]:
-        """The full output in pieces: stdout, then stderr when the code failed."""
+    def text(self, artifact_id: str, stream: str = "stdout") -> Iterator[str]:
+        """All of `stdout` or `stderr` in pieces."""
 
-    def size(self, artifact_id: str) -> int:
+    def size(self, artifact_id: str, stream: str = "stdout") -> int:
         """Characters (at most; bytes on disk) that `text` yields."""
 
-    def write_digest(self, artifact_id: str, digest: str) -> None: ...
+    def write_digest(self, artifact_id: str, digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Keep what the analyst was told, and the records that it was made of."""
+
+    def handed(self, artifact_id: str) -> Mapping[str, Any]:
+        """What the run handed over or had read while it ran: `answers`, `saved` and `maps`, lists of JSON objects."""
 
 
 class Records(Protocol):
@@ -91,9 +120,16 @@ class Records(Protocol):
 class Prompts(Protocol):
     def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str: ...
 
-    def chunk(self, instruction: str, part: int, parts: int) -> str: ...
+    def chunk(self, instruction: str) -> str:
+        """For a reader of one part of an output, who answers with a `graph.reading.notes.NOTE_SCHEMA`."""
 
-    def reduce(self, instruction: str, parts: int) -> str: ...
+    def reduce(self, instruction: str) -> str: ...
+
+    def leaf(self, instruction: str, schema: Mapping[str, Any], context: str | None) -> str:
+        """For a reader of many items, a line each, who answers with a record for each."""
+
+    def query(self, schema: Mapping[str, Any] | None) -> str:
+        """For a model that generated code asks one question."""
 
 
 class Clock(Protocol):
@@ -117,12 +153,16 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Model:
-    """A chat model and what its tokens cost (US dollars per million). The base model's tools are already bound."""
+    """A chat model and what its tokens cost (US dollars per million). The base model's tools are already bound.
+
+    `count` counts a text's tokens where that is known without asking anybody.
+    """
 
     chat: Runnable[Any, Any]
     name: str
     input_price: float = 0.0
     output_price: float = 0.0
+    count: Callable[[str], int] | None = None
 
     def price(self, input_tokens: int, output_tokens: int) -> Usage:
         cost = (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
@@ -146,6 +186,10 @@ class RunContext:
     artifacts: ArtifactStore
     records: Records
     ledger: Ledger
+    check_schema: Callable[[Mapping[str, Any]], Check]
+    """From a JSON schema to what says why a value does not fit it. Raises InvalidRequest for what is no schema."""
+    recall: Callable[[str], Recall] = lambda thread_id: NoRecall()
+    """What was read on a thread before."""
     limits: Limits = field(default_factory=Limits)
     digesting: Digesting = field(default_factory=Digesting)
     memory: Memory = field(default_factory=Memory)

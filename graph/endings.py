@@ -118,10 +118,14 @@ def conclude(state: AgentState, ctx: RunContext, end: End, said: str, reply: AIM
     text = reply.text if reply is not None else words(end, said, missing, messages, delegations)
     turn = state["turn"]
     ran = tuple(d.artifact_id for d in delegations.values() if d.request_id == turn.request_id and d.run_id)
-    turn = replace(turn, end=end, missing=missing, usage=ctx.ledger.spent, artifact_ids=ran)
+    covered = "; ".join(
+        f"{d.artifact_id}: {d.coverage}" for d in delegations.values() if d.artifact_id in ran and d.coverage
+    )
+    turn = replace(turn, end=end, missing=missing, usage=ctx.ledger.spent, artifact_ids=ran, coverage=covered)
     message = reply if reply is not None else AIMessage(text)
     message.response_metadata["request_id"] = turn.request_id
     message.response_metadata["end"] = end
+    message.response_metadata["artifact_ids"] = list(ran)
     question = next((m.text for m in reversed(messages) if isinstance(m, HumanMessage) and m.name is None), "")
     capsule = state.get("capsule") or Capsule()
     folded = fold(capsule, question, delegations.values(), text, ctx.memory.capsule_entries)

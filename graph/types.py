@@ -51,6 +51,7 @@ class Artifact:
     code: str
     instruction: str | None
     path: str
+    call_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class Delegation:
     run_id: str | None = None
     started_at: float = 0.0
     summary: str = ""
+    coverage: str = ""
+    """How much of what was to be read was read, in words; empty when nothing had to be."""
 
     @property
     def running(self) -> bool:
@@ -161,6 +164,7 @@ class Turn:
     usage: Usage = Usage()
     end: End | None = None
     missing: str | None = None
+    coverage: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,8 +180,23 @@ class Capsule:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A value that a run's code handed over for the person: a file beside the artifact that made it."""
+
+    name: str
+    media_type: str
+    artifact_id: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
 class ConversationResult:
-    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included."""
+    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included.
+
+    `coverage` says how much of the outputs was read; `items` are what code answered with, `parsed` the answer to a
+    request that has a schema.
+    """
 
     response_text: str
     status: ConversationStatus
@@ -190,6 +209,9 @@ class ConversationResult:
     usage: Usage = Usage()
     seconds: float = 0.0
     artifact_ids: tuple[str, ...] = ()
+    coverage: str = ""
+    items: tuple[Attachment, ...] = ()
+    parsed: Any = None
 
 
 CHECKPOINTED = (Artifact, Delegation, Turn, Usage, Capsule)

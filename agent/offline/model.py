@@ -9,13 +9,14 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import Field
 
-from agent.models.local_chat import LocalChatModel, Reply, call_prefix, delegates, says, together
+from agent.models.local_chat import LocalChatModel, Reply, call_prefix, delegates, fails, says, together
 from agent.offline.catalog import full
 from agent.offline.questions import queries
 from agent.offline.reading import answer_of, merge_notes, read_part, table
 from agent.offline.text import ABOUT_TEXT, text_code
-from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
+from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, LEAF_ROLE, QUERY_ROLE, QUESTION, REDUCE_ROLE
 from graph.blob import Blob, parse_blob
+from graph.errors import ModelUnavailable
 from graph.types import DELEGATE
 
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show|describe)", re.IGNORECASE)
@@ -50,6 +51,8 @@ class OfflineModel(LocalChatModel):
             reply = says(read_part(role.partition(ASKED)[2], last))
         elif role.startswith(REDUCE_ROLE):
             reply = says(merge_notes(last))
+        elif role.startswith((LEAF_ROLE, QUERY_ROLE)):
+            reply = fails(ModelUnavailable("the offline model understands no texts: set sub_model.name"))
         elif role.startswith(GENIE_ROLE):
             found = list(queries(role.rpartition(QUESTION)[2].strip(), self.tables()).values())
             reply = says(f"```sql\n{found[0]}\n```" if found else f"The words fit no table. {HELP}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.artifacts.protocol import Artifacts
+    from agent.artifacts.values import ValueStore
     from agent.data.source import DataSource
     from agent.records.protocol import RecordStore
     from agent.records.scopes import Scopes
@@ -51,6 +52,7 @@ class Stores:
     records: RecordStore
     artifacts: Artifacts
     scopes: Scopes
+    values: ValueStore
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,13 +15,15 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agent.models.scripted import ScriptedModel
+from agent.schema import check_schema
 from graph.blob import BlobError
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.builder import build_graph
-from graph.context import Handler, Model, RunContext, RunHost, SystemClock
+from graph.context import Handler, Model, ReadingAllowance, RunContext, RunHost, SystemClock
 from graph.errors import BackendUnavailable
 from graph.events import Event, StageReached
 from graph.program import Program
+from graph.reading.llm_map import NoRecall, Recall
 from graph.types import CHECKPOINTED, Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Turn
 
 
@@ -45,6 +47,11 @@ class NoHost:
 
     setup: Mapping[str, Any] = MappingProxyType({"catalog": None, "schema": None, "text": []})
     handlers: Mapping[str, Handler] = MappingProxyType({})
+
+    def allowance(self) -> ReadingAllowance:
+        raise AssertionError("runs of this world read nothing by themselves")
+
+    def settle(self, report: Mapping[str, Any] | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -91,6 +98,8 @@ class Artifacts:
     written: dict[str, Artifact] = field(default_factory=dict)
     results: dict[str, ExecutionResult] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    handed_over: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self, artifact_id: str) -> str:
         return f"memory/{artifact_id}"
@@ -102,14 +111,18 @@ class Artifacts:
     def result(self, artifact_id: str) -> ExecutionResult | None:
         return self.results.get(artifact_id)
 
-    def text(self, artifact_id: str) -> Iterator[str]:
-        yield self.results[artifact_id].stdout
+    def text(self, artifact_id: str, stream: str = "stdout") -> Iterator[str]:
+        yield getattr(self.results[artifact_id], stream)
 
-    def size(self, artifact_id: str) -> int:
-        return len(self.results[artifact_id].stdout)
+    def size(self, artifact_id: str, stream: str = "stdout") -> int:
+        return len(getattr(self.results[artifact_id], stream))
 
-    def write_digest(self, artifact_id: str, digest: str) -> None:
+    def write_digest(self, artifact_id: str, digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.digests[artifact_id] = digest
+        self.notes[artifact_id] = list(notes)
+
+    def handed(self, artifact_id: str) -> Mapping[str, Any]:
+        return self.handed_over
 
 
 @dataclass
@@ -133,11 +146,17 @@ class Prompts:
     def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
         return f"You are the analyst. {capsule} {dict(scoped)}"
 
-    def chunk(self, instruction: str, part: int, parts: int) -> str:
-        return f"chunk {part} of {parts}: {instruction}"
+    def chunk(self, instruction: str) -> str:
+        return f"chunk: {instruction}"
 
-    def reduce(self, instruction: str, parts: int) -> str:
-        return f"reduce {parts}: {instruction}"
+    def reduce(self, instruction: str) -> str:
+        return f"reduce: {instruction}"
+
+    def leaf(self, instruction: str, schema: Mapping[str, Any], context: str | None) -> str:
+        return f"leaf: {instruction} {schema} {context}"
+
+    def query(self, schema: Mapping[str, Any] | None) -> str:
+        return f"query: {schema}"
 
 
 def no_drops(program: Program) -> Rejection | None:
@@ -184,6 +203,7 @@ class World:
         digesting: Digesting | None = None,
         memory: Memory | None = None,
         saver: BaseCheckpointSaver[Any] | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.model = model
         self.sub_model = sub_model or ScriptedModel.by(lambda messages: "nothing")
@@ -197,6 +217,7 @@ class World:
         self.events: list[Event] = []
         self.config: Any = {"configurable": {"thread_id": "t"}, "recursion_limit": 1_000}
         self.turns = 0
+        self.recall: Recall = NoRecall() if recall is None else recall
 
     def context(self, deadline: float | None = None, until: float | None = None) -> RunContext:
         clock = SystemClock()
@@ -211,6 +232,8 @@ class World:
             artifacts=self.artifacts,
             records=self.records,
             ledger=Ledger(self.limits),
+            check_schema=check_schema,
+            recall=lambda thread_id: self.recall,
             limits=self.limits,
             digesting=self.digesting,
             memory=self.memory,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
+from collections import Counter
 import traceback
 from pathlib import Path
 
@@ -20,8 +22,8 @@ from agent.offline import OfflineModel
 from agent.platforms.local.genie import Exchange, sql_in
 from agent.prompts import AgentPrompts, genie_sql
 from graph.blob import parse_blob
-from graph.budget import Digesting
-from graph.digest import chunks, report
+from graph.reading.leaves import BODY, count_tokens, cut
+from graph.reading.report import report
 from graph.types import DELEGATE, Capsule, ExecutionResult
 
 LOG = """\
@@ -75,7 +77,7 @@ class Bench:
         self.delegated.append(code)
         result = self.run(code)
         status = "success" if result.status == "success" else "error"
-        text = report("art_0123456789ab", result, Digesting().short_chars)
+        text = report("art_0123456789ab", result)
         return ToolMessage(text, tool_call_id=call["id"], name=DELEGATE, status=status)
 
 
@@ -194,26 +196,21 @@ def test_a_text_to_be_summarised_is_printed_for_others_to_read(log):
 
 def test_it_reads_parts_and_merges_them_without_losing_a_line():
     prompts, model = AgentPrompts(), OfflineModel()
-    parts = list(chunks([LOG * 50], 4_000))
-    notes = [
-        model.invoke(
-            [SystemMessage(prompts.chunk("How often 'Invalid user'?", n, len(parts))), HumanMessage(part)]
-        ).text
-        for n, part in enumerate(parts, 1)
-    ]
-    text = "\n\n".join(f"[part {n} of {len(parts)}] {note}" for n, note in enumerate(notes, 1))
-    merged = model.invoke(
-        [SystemMessage(prompts.reduce("How often 'Invalid user'?", len(parts))), HumanMessage(text)]
-    ).text
-    lines = dict(reversed(line.split(" × ", 1)) for line in merged.splitlines())
-    assert int(lines["lines in all"]) == 150
-    assert any("Invalid user webmaster from 173.234.31.186" in line for line in lines)
-    assert merged == model.invoke([SystemMessage(prompts.reduce("x", 1)), HumanMessage(merged)]).text
+    parts = [f"Lines{BODY}{part}" for part in cut(LOG * 50, 1_000, count_tokens)]
+    told = SystemMessage(prompts.chunk("How often 'Invalid user'?"))
+    records = [json.loads(model.invoke([told, HumanMessage(part)]).text) for part in parts]
+    totals = Counter()
+    for figure in (figure for record in records for figure in record["figures"]):
+        totals[figure["name"]] += figure["value"]
+    assert len(parts) > 2
+    assert totals["lines in all"] == 150
+    assert any("Invalid user webmaster from #" in name for name in totals)
 
 
 def test_a_part_without_what_is_asked_for_says_nothing():
-    prompt = AgentPrompts().chunk("Quote lines with 'segfault'", 1, 2)
-    assert OfflineModel().invoke([SystemMessage(prompt), HumanMessage(LOG)]).text == "nothing"
+    prompt = AgentPrompts().chunk("Quote lines with 'segfault'")
+    said = OfflineModel().invoke([SystemMessage(prompt), HumanMessage(f"Lines{BODY}{LOG}")]).text
+    assert json.loads(said) == {"note": "", "figures": []}
 
 
 def test_genies_prompt_is_answered_with_sql_only():
