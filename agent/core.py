@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
+from agent.artifacts.answers import Filling, fill, with_answers
 from agent.data.source import DataSource, describe_source, source_from_json
 from agent.principal import Principal
 from agent.request import Request, check_id
@@ -220,7 +221,7 @@ class Agent:
             turn = replace(turn, thread_id=lease.thread_id)
             self._watch(turn)
             try:
-                return self._turn(request, turn)
+                return with_answers(self._turn(request, turn), self.artifacts)
             finally:
                 self._unwatch(turn)
 
@@ -298,7 +299,7 @@ class Agent:
             deadline=None if limits.request_deadline is None else now + limits.request_deadline,
             until=None if limits.max_seconds is None else now + limits.max_seconds,
             thread_id=turn.thread_id,
-            emit=turn.emit,
+            emit=Filling(turn.emit, partial(fill, thread_id=turn.thread_id, artifacts=self.artifacts)),
         )
 
     def _saved_values(self, thread_id: str) -> dict[str, str]:

@@ -85,7 +85,7 @@ def read_parts(
             seen.append((number, part.source, part.lines))
             yield worded(part)
 
-    question = Question(ctx.prompts.chunk(task), ctx.check_schema(NOTE_SCHEMA), single=True)
+    question = Question(ctx.prompts.chunk(task), ctx.check_schema(NOTE_SCHEMA), single=True, prose="note")
     notes: list[Note] = []
     missed = 0
     progress(0, 0)

@@ -69,13 +69,15 @@ class Reader:
 class Question:
     """What every leaf is asked. `single`: each item is a leaf of its own and its message, without more words.
 
-    `plain`: the reply is the answer itself, not JSON.
+    `plain`: the reply is the answer itself, not JSON. `prose` is the field that takes a reply that is no JSON the second
+    time, either: a reader who can't write JSON may have read well.
     """
 
     system: str
     check: Check
     single: bool = False
     plain: bool = False
+    prose: str | None = None
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,8 @@ class Flow:
         question = self._question
         reply = self._reader.ask(question.system, worded(leaf, wrong, question.single))
         records = {1: record_of(reply, question.plain)} if question.single else records_of(reply)
+        if wrong and question.prose and records.get(1) is None and reply.strip():
+            records = {1: {question.prose: reply.strip()}}
         refused: dict[int, str] = {}
         fitting: dict[str, Record] = {}
         for number, piece in enumerate(leaf, 1):
