@@ -1,6 +1,6 @@
 # Two commands: `make run` answers a question, `make test` runs the tests. Both set up .venv from the lock first.
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint lock wheel clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -40,8 +40,12 @@ lint: .venv/development
 
 # The lock: requirements.txt is the product, requirements-dev.txt the product and its development tools, one resolution for both.
 lock:
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-header --no-annotate --quiet -o requirements-dev.txt
-	uv pip compile pyproject.toml -c requirements-dev.txt --universal --python-version 3.11 --no-header --no-annotate --quiet -o requirements.txt
+	uv pip compile requirements.in --group pyproject.toml:dev --universal --python-version 3.11 --no-header --no-annotate --quiet -o requirements-dev.txt
+	uv pip compile requirements.in -c requirements-dev.txt --universal --python-version 3.11 --no-header --no-annotate --quiet -o requirements.txt
+
+# One wheel for a Databricks job's environment, the served model and `uv tool install`.
+wheel:
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf .venv .rlm .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,21 +1,23 @@
 """The command line: `python main.py`, `python main.py "question"`, `python main.py --help`."""
 
+import importlib.util
 import os
 import sys
-import threading
+from pathlib import Path
 
-from agent.terminal.command_line import main
-from agent.terminal.exit_codes import INTERRUPTED
+PYTHON = Path(__file__).resolve().parent / ".venv" / "bin" / "python"
 
 
-def leave(code: int) -> None:
-    """End the process. After an interrupt a model that never answers may still hold a thread: it is not waited for."""
-    if code == INTERRUPTED and threading.active_count() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+def run() -> None:
+    """With the checkout's own environment when this Python has not what it needs."""
+    if importlib.util.find_spec("typer") is None and PYTHON.exists() and Path(sys.prefix) != PYTHON.parents[1]:
+        os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606 - our own interpreter, no shell
+    if importlib.util.find_spec("typer") is None:
+        sys.exit("The packages are not installed: `make run` sets up .venv and answers a first question.")
+    from agent.terminal.entry import rlm
+
+    rlm()
 
 
 if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
+    run()

@@ -10,8 +10,6 @@ from typing import Any, Literal, Protocol
 from agent.execution.inside.namespace import CONTEXT, DESCRIBED
 from graph.types import Capsule
 
-MOST_TABLES = 40
-MOST_COLUMNS = 24
 MOST_SCOPED = 30
 VALUE_CHARS = 300
 INSTRUCTION_CHARS = 4_000
@@ -25,35 +23,7 @@ QUERY_ROLE = "You answer one question of a program."
 GENIE_ROLE = "You turn a question into one SQL query for DuckDB."
 ASKED = "What is asked for:"
 QUESTION = "Question:"
-
-
-class Named(Protocol):
-    """A column as the catalog lists it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def type(self) -> str: ...
-
-
-class Listed(Protocol):
-    """A table as the catalog lists it; `rows` may be unknown."""
-
-    @property
-    def catalog(self) -> str: ...
-
-    @property
-    def schema(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def columns(self) -> Sequence[Any]: ...
-
-    @property
-    def rows(self) -> int | None: ...
+NO_TABLES = "Tables\nnone are listed here; metadata_keyword_search finds what there is."
 
 
 class Asked(Protocol):
@@ -123,26 +93,27 @@ class AgentPrompts:
     """The prompts of one agent.
 
     `system_prompt` takes the place of ROLE, what the analyst is and how it works; what it needs to work at all (how to
-    delegate, the names, the tables) stays. `tables` is asked for each turn, since tables come and go.
+    delegate, the names, the tables) stays. `tables` describes the tables for a question; it is asked each turn, since
+    tables come and go. `text` describes what was handed over as one.
     """
 
     mode: Literal["local", "databricks"] = "local"
     system_prompt: str | None = None
-    tables: Callable[[], Sequence[Listed]] = tuple
+    tables: Callable[[str], str] = lambda question: NO_TABLES
     genie: str | None = None
-    has_text: bool = False
+    text: str | None = None
 
-    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
         """The base model's instructions, with what the thread has come to so far."""
         heading, *own = WHERE[self.mode]
-        told = [*own, *DESCRIBED.values(), *([CONTEXT] if self.has_text else [])]
-        names = "\n".join([heading, *(f"- {line}" for line in told)])
+        told = [*own, *DESCRIBED.values(), *([CONTEXT] if self.text else [])]
+        names = "\n".join([heading, *(f"- {line}" for line in told), *([self.text] if self.text else [])])
         genie = f"Genie\nquery_genie: {clip(self.genie, VALUE_CHARS)}" if self.genie else ""
         sections = (
             self.system_prompt or ROLE,
             DELEGATING,
             names,
-            catalog(self.tables()),
+            self.tables(question or capsule.intent),
             genie,
             describe_capsule(capsule),
             state(scoped),
@@ -192,15 +163,15 @@ the fields of this JSON schema:
         return f"{QUERY_ROLE}\nAnswer with one JSON value by this JSON schema and nothing else:\n{json.dumps(schema)}"
 
 
-def genie_sql(question: str, tables: Sequence[Listed], conversation: Sequence[Asked] = ()) -> str:
-    """Asks for SQL only. `conversation` is what was asked before, with errors that SQL met."""
+def genie_sql(question: str, tables: str, conversation: Sequence[Asked] = ()) -> str:
+    """Asks for SQL only. `tables` describes them, `conversation` is what was asked before, with errors that SQL met."""
     earlier = "\n".join(exchange(item) for item in conversation[-MOST_EXCHANGES:])
     return f"""\
 {GENIE_ROLE}
 Answer with the query alone, in a ```sql block. Read only; name tables as they are listed. If no query can answer the \
 question, say why in one sentence instead.
 
-{catalog(tables)}
+{tables}
 
 {f"Earlier:{chr(10)}{earlier}{chr(10)}{chr(10)}" if earlier else ""}{QUESTION} {clip(question, INSTRUCTION_CHARS)}"""
 
@@ -208,28 +179,6 @@ question, say why in one sentence instead.
 def exchange(item: Asked) -> str:
     outcome = f"\n  which failed: {clip(item.error, VALUE_CHARS)}" if item.error else ""
     return f"- {clip(item.question, VALUE_CHARS)}\n  {clip(item.sql, 1_000)}{outcome}"
-
-
-def catalog(tables: Sequence[Listed]) -> str:
-    """The tables on a line each; the first MOST_TABLES, and how to find the rest."""
-    if not tables:
-        return "Tables\nnone are listed here; metadata_keyword_search finds what there is."
-    lines = [line(table) for table in tables[:MOST_TABLES]]
-    if more := len(tables) - MOST_TABLES:
-        lines += [f"… and {more:,} more: use metadata_keyword_search."] if more > 0 else []
-    return "\n".join(["Tables", *lines])
-
-
-def line(table: Listed) -> str:
-    shown = ", ".join(f"{column.name} {short(column.type)}" for column in table.columns[:MOST_COLUMNS])
-    more = len(table.columns) - MOST_COLUMNS
-    rest = f", … {more} more" if more > 0 else ""
-    rows = "" if table.rows is None else f" [{table.rows:,} rows]"
-    return f"- {table.catalog}.{table.schema}.{table.name}{rows}: {shown}{rest}"
-
-
-def short(type_: str) -> str:
-    return clip(type_.lower(), 24)
 
 
 def describe_capsule(capsule: Capsule) -> str:

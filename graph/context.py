@@ -155,14 +155,22 @@ class SystemClock:
 class Model:
     """A chat model and what its tokens cost (US dollars per million). The base model's tools are already bound.
 
-    `count` counts a text's tokens where that is known without asking anybody.
+    `counter` counts a text's tokens as the model does. `fallback` is asked what is too long for this one.
     """
 
     chat: Runnable[Any, Any]
     name: str
     input_price: float = 0.0
     output_price: float = 0.0
-    count: Callable[[str], int] | None = None
+    max_output_tokens: int | None = None
+    counter: Callable[[str], int] | None = None
+    fallback: Model | None = None
+
+    def tokens(self, text: str) -> int:
+        """The tokens of a text; without a counter a third of its UTF-8 bytes, which is seldom too few."""
+        if self.counter is not None:
+            return self.counter(text)
+        return -(-len(text.encode(errors="surrogatepass")) // 3)
 
     def price(self, input_tokens: int, output_tokens: int) -> Usage:
         cost = (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
@@ -198,6 +206,10 @@ class RunContext:
     deadline: float | None = None
     until: float | None = None
     thread_id: str = ""
+    instructions: str = ""
+    """The request's own, for its turn."""
     scoped: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""
+    refuse: Callable[[str], str | None] | None = None
+    """Says why a final reply does not have the form that the request asks for, or None when it has."""
     emit: Callable[[Event], None] = lambda event: None

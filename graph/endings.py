@@ -43,6 +43,7 @@ ENDS: dict[End, Ending] = {
     "budget": forced("the budget was used up before the analyst had finished"),
     "stagnation": forced("the same code gave the same outcome again, so going on would not have helped"),
     "repairs": forced("the model's tool calls stayed malformed after several repairs"),
+    "unfit": forced("the answer did not take the form that the request asks for, after several tries"),
     "cancelled": forced("the request was cancelled", exit_code=130),
     "error": Ending(False, 2, "failed"),
 }
@@ -113,7 +114,7 @@ def conclude(state: AgentState, ctx: RunContext, end: End, said: str, reply: AIM
     messages = state["messages"]
     delegations = state.get("delegations", {})
     missing = ENDS[end].missing
-    if end == "budget" and said:
+    if end in ("budget", "unfit") and said:
         missing = f"{missing}: {said}"
     text = reply.text if reply is not None else words(end, said, missing, messages, delegations)
     turn = state["turn"]

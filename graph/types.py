@@ -13,7 +13,8 @@ Stage = Literal["delegated", "executed", "processed"]
 ArtifactStatus = Literal["pending", "executing", "completed", "failed", "consumed"]
 RunStatus = Literal["queued", "running"]
 ResultStatus = Literal["success", "failed"]
-ModelRole = Literal["base", "sub"]
+ModelRole = Literal["base", "sub", "reduce"]
+"""`sub` reads one part or answers one small question, `reduce` merges what was read."""
 
 End = Literal[
     "answer",
@@ -28,6 +29,7 @@ End = Literal[
     "budget",
     "stagnation",
     "repairs",
+    "unfit",
     "cancelled",
     "error",
 ]
@@ -35,6 +37,7 @@ End = Literal[
 that it can't; `truncated`: its reply stayed incomplete."""
 
 ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
+Refusal = Literal["invalid", "not_found", "busy"]
 
 DELEGATE = "delegate_code_results"
 EXIT_LOOP = "exit_loop"
@@ -145,6 +148,14 @@ class Usage:
             self.calls + other.calls,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cost_usd - other.cost_usd,
+            self.calls - other.calls,
+        )
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -165,6 +176,8 @@ class Turn:
     end: End | None = None
     missing: str | None = None
     coverage: str = ""
+    refusals: int = 0
+    """How many final replies did not fit the form that the request asks for."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +209,7 @@ class ConversationResult:
 
     `coverage` says how much of the outputs was read; `items` are what code answered with, `parsed` the answer to a
     request that has a schema.
+    `refusal` says why a request was not taken up at all: nothing was done and nothing saved.
     """
 
     response_text: str
@@ -212,6 +226,7 @@ class ConversationResult:
     coverage: str = ""
     items: tuple[Attachment, ...] = ()
     parsed: Any = None
+    refusal: Refusal | None = None
 
 
 CHECKPOINTED = (Artifact, Delegation, Turn, Usage, Capsule)

@@ -25,12 +25,17 @@ MOST_ROWS = 1_000
 Fill = Callable[[str], str]
 
 
-def with_answers(result: ConversationResult, artifacts: Artifacts) -> ConversationResult:
-    """The result as the person gets it: placeholders filled, and the values under the closing words."""
+def with_answers(result: ConversationResult, artifacts: Artifacts, alone: bool = False) -> ConversationResult:
+    """The result as the person gets it: placeholders filled, and the values under the closing words.
+
+    `alone`: the words are a value by themselves, and the values that code answered with stand beside it only.
+    """
     if result.status == "fatal_error":
         return result
     items = tuple(item for one in result.artifact_ids for item in items_of(one, artifacts))
     latest = {item.name: item for item in items}
+    if alone:
+        return replace(result, items=tuple(latest.values()))
     text = fill(result.response_text, result.thread_id, artifacts)
     shown = [inline(item, artifacts) for item in latest.values()]
     return replace(result, response_text="\n\n".join(filter(None, [text, *shown])), items=tuple(latest.values()))
@@ -75,30 +80,6 @@ FORMS: Mapping[str, Fill] = {
 }
 
 
-def fill(text: str, thread_id: str, artifacts: Artifacts) -> str:
-    """The text with `{art_….result}` filled in; what this thread has no result for stays as it is."""
-
-    def value(found: re.Match[str]) -> str:
-        return told(found, thread_id, artifacts)
-
-    return PLACEHOLDER.sub(value, text)
-
-
-def told(found: re.Match[str], thread_id: str, artifacts: Artifacts) -> str:
-    artifact_id, path = found.groups()
-    try:
-        result = artifacts.result(artifact_id) if artifacts.thread_of(artifact_id) == thread_id else None
-        return as_text(follow(json.loads(result.output), path)) if result and result.output else found.group()
-    except (InvalidRequest, LookupError, TypeError, ValueError):
-        return found.group()
-
-
-def follow(value: Any, path: str) -> Any:
-    for name, number in STEP.findall(path):
-        value = value[name] if name else value[int(number)]
-    return value
-
-
 def as_text(value: Any) -> str:
     """Texts as they are, rows as a table, anything else as JSON."""
     if isinstance(value, str):
@@ -106,6 +87,26 @@ def as_text(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(row, dict) and row for row in value):
         return as_table(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def fill(text: str, thread_id: str, artifacts: Artifacts, write: Callable[[Any], str] = as_text) -> str:
+    """The text with `{art_….result}` filled in; what this thread has no result for stays as it is."""
+
+    def told(found: re.Match[str]) -> str:
+        artifact_id, path = found.groups()
+        try:
+            result = artifacts.result(artifact_id) if artifacts.thread_of(artifact_id) == thread_id else None
+            return write(follow(json.loads(result.output), path)) if result and result.output else found.group()
+        except (InvalidRequest, LookupError, TypeError, ValueError):
+            return found.group()
+
+    return PLACEHOLDER.sub(told, text)
+
+
+def follow(value: Any, path: str) -> Any:
+    for name, number in STEP.findall(path):
+        value = value[name] if name else value[int(number)]
+    return value
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:

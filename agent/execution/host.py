@@ -125,7 +125,7 @@ class LocalHost:
         tokens = left // 2
         if tokens <= 0:
             raise BudgetExceeded(f"the token budget of {most or 0:,} (limits.max_tokens)")
-        self._reserved.enter_context(ctx.ledger.reserve(tokens))
+        self._settle = self._reserved.enter_context(ctx.ledger.reserve(ctx.sub_model, "sub", tokens))
         self._allowed = ReadingAllowance(
             ctx.sub_model.name, tokens, sizes.leaf_tokens, sizes.leaf_items, sizes.parallel_reads
         )
@@ -133,12 +133,12 @@ class LocalHost:
 
     def settle(self, report: Mapping[str, Any] | None) -> None:
         model = self._ctx.sub_model
-        self._reserved.close()
         try:
             spent = model.price(int(report["input_tokens"]), int(report["output_tokens"])) if report else None
         except (KeyError, TypeError, ValueError):
             spent = None
-        self._ctx.ledger.settle(spent or model.price(self._allowed.tokens, 0))
+        self._settle(spent or model.price(self._allowed.tokens, 0))
+        self._reserved.close()
 
     def _in_context(self, handler: Handler) -> Handler:
         """With the request's context, so that a trace shows model calls below the delegation that makes them."""

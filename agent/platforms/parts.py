@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from agent.artifacts.protocol import Artifacts
     from agent.artifacts.values import ValueStore
+    from agent.data.question import LongQuestions
     from agent.data.source import DataSource
+    from agent.records.index import ThreadIndex
     from agent.records.protocol import RecordStore
     from agent.records.scopes import Scopes
     from agent.tools.services import Catalog
@@ -52,6 +54,8 @@ class Stores:
     records: RecordStore
     artifacts: Artifacts
     scopes: Scopes
+    index: ThreadIndex
+    questions: LongQuestions
     values: ValueStore
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from agent.settings.keys import Given
 
 ROOT = Path(__file__).parents[2]
+PACKAGED = Path(__file__).parents[1] / "config.yaml"
+"""The default settings that the wheel carries; a checkout has them at its root."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ def load(options: Options) -> Loaded:
 
     from agent.config import load_settings
 
-    file = options.config or ROOT / "config.yaml"
-    env_file = options.env_file or ROOT / ".env"
+    default = ROOT / "config.yaml"
+    file = options.config or (default if default.exists() else PACKAGED)
+    env_file = options.env_file or (ROOT if default.exists() else Path.cwd()) / ".env"
     if options.env_file is not None and not env_file.exists():
         raise SettingsError(f"{env_file}: there is no such file; check --env-file")
     dotenv = {name: value for name, value in dotenv_values(env_file).items() if value is not None}

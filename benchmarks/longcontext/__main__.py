@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.longcontext.corpus import Task, write
+from benchmarks.longcontext.goals import verdicts
 from benchmarks.longcontext.measure import AGENT, NAMES, ONE_CALL, WAYS, Measured, missing_names
 from benchmarks.longcontext.plot import draw
 from benchmarks.longcontext.setting import Setting
@@ -40,11 +41,12 @@ def main(given: Sequence[str]) -> None:
     rates = [0.0] if options.model else options.wrong
     settings = [replace(setting, wrong=rate) for rate in rates]
     measured = list(told(measure(chosen(options), options.sizes, settings, ways())))
-    Console(width=150).print(drawn(measured))
+    goals = [] if options.model or options.analyst else verdicts(measured)
+    Console(width=150).print(drawn(measured), *goals, sep="\n")
     if options.into:
         draw(measured, options.into / "longcontext.png")
         command = " ".join(["python -m benchmarks.longcontext", *given])
-        (options.into / "longcontext.md").write_text(page(measured, command), encoding="utf-8")
+        (options.into / "longcontext.md").write_text(page(measured, goals, command), encoding="utf-8")
 
 
 def parsed(given: Sequence[str]) -> argparse.Namespace:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
 from agent.core import Request, open_agent
 from agent.models.scripted import ScriptedModel, delegates, says
 from benchmarks.longcontext.corpus import CHARS_PER_TOKEN, Corpus, Task
-from benchmarks.longcontext.reader import plainly
+from benchmarks.longcontext.reader import Reader, plainly
 from benchmarks.longcontext.setting import Setting
+from graph.errors import AgentError
 
 NAMES = ("llm_map", "llm_query", "answer")
 """What the analyst's code asks of generated code's namespace."""
@@ -31,6 +33,7 @@ class Measured:
     or the one call.
 
     `of_ideal` is the share of the time that calls of this latency would take at best; None where few are made.
+    `misread` is the share of lines that the reader did misread; None for a model that can't be looked into.
     """
 
     task: str
@@ -44,6 +47,7 @@ class Measured:
     shown: int = 0
     seconds: float = 0.0
     of_ideal: float | None = None
+    misread: float | None = None
     note: str = ""
 
 
@@ -62,8 +66,9 @@ def by_the_agent(task: Task, corpus: Corpus, setting: Setting) -> Measured:
     given: dict[str, Any] = {"secrets": os.environ.get}
     if setting.analyst is None:
         given["base_model"] = ScriptedModel(delegates(task.code, instruction="Quote the output"), says("That is it."))
-    if setting.model is None:
-        given["sub_model"] = setting.reader(task)
+    reader = None if setting.model else setting.reader(task)
+    if reader is not None:
+        given["sub_model"] = reader
     with tempfile.TemporaryDirectory() as folder:
         with open_agent(setting.settings(Path(folder), corpus.path), **given) as agent:
             began = time.monotonic()
@@ -84,6 +89,7 @@ def by_the_agent(task: Task, corpus: Corpus, setting: Setting) -> Measured:
         shown=sum(usage.input_tokens for usage in asked),
         seconds=seconds,
         of_ideal=of_ideal(result.usage.calls - len(asked), seconds, setting),
+        misread=misread(reader),
         note=result.fatal_error_msg or result.missing or "",
     )
 
@@ -93,9 +99,12 @@ def by_one_call(task: Task, corpus: Corpus, setting: Setting) -> Measured:
     if corpus.tokens > setting.window:
         return Measured(task.name, corpus.size, setting.wrong, ONE_CALL, note="does not fit")
     prompt = plainly(task, corpus.path.read_text(encoding="utf-8"))
-    chat = setting.reader(task)
     began = time.monotonic()
-    reply = chat.invoke([HumanMessage(prompt)])
+    try:
+        reader = setting.reader(task)
+        reply = reader.invoke([HumanMessage(prompt)])
+    except AgentError as error:
+        return Measured(task.name, corpus.size, setting.wrong, ONE_CALL, note=str(error))
     seconds = time.monotonic() - began
     value = handed_over(reply.text)
     counted: Any = reply.usage_metadata or {}
@@ -111,6 +120,7 @@ def by_one_call(task: Task, corpus: Corpus, setting: Setting) -> Measured:
         tokens=read + counted.get("output_tokens", len(reply.text) // CHARS_PER_TOKEN),
         shown=read,
         seconds=seconds,
+        misread=misread(reader),
         note="" if value is not None else "no answer in JSON, or one that was cut off",
     )
 
@@ -128,6 +138,10 @@ def handed_over(text: str) -> Any:
         except ValueError:
             continue
     return None
+
+
+def misread(reader: BaseChatModel | None) -> float | None:
+    return reader.misread / reader.read if isinstance(reader, Reader) and reader.read else None
 
 
 def of_ideal(calls: int, seconds: float, setting: Setting) -> float | None:

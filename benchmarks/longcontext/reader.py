@@ -88,7 +88,8 @@ class Reader(BaseChatModel):
     def _telling(self, lines: Sequence[str]) -> Record:
         """Of lines in a question, what the first that tells something says; else what lines say that tell nothing."""
         blank = self.task.understand("")
-        return next((record for record in self.records(lines) if record != blank), blank)
+        records = list(self.records(lines))
+        return next((record for record in records if record != blank), blank)
 
 
 def chance(text: str) -> float:

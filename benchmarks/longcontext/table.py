@@ -15,7 +15,8 @@ def row(one: Measured) -> tuple[str, ...]:
     accuracy = "exact" if one.exact else one.note or f"{one.accuracy:.1%}"
     ideal = "" if one.of_ideal is None else f"{one.of_ideal:.0%}"
     counted = (f"{one.calls:,}", f"{one.tokens:,}", f"{one.shown:,}", f"{one.seconds:.1f}") if one.calls else ("",) * 4
-    return one.task, size(one.size), f"{one.wrong:.0%}", one.way, accuracy, *counted, ideal
+    wrong = f"{one.wrong:.0%}" if not one.misread else f"{one.wrong:.0%} ({one.misread:.1%})"
+    return one.task, size(one.size), wrong, one.way, accuracy, *counted, ideal
 
 
 def drawn(measured: Iterable[Measured]) -> Table:
@@ -25,13 +26,14 @@ def drawn(measured: Iterable[Measured]) -> Table:
     return table
 
 
-def page(measured: Iterable[Measured], command: str) -> str:
+def page(measured: Iterable[Measured], goals: Iterable[str], command: str) -> str:
     lines = [
         "# Long contexts",
         f"Written by `{command}`.",
-        "“reader wrong” is the share of lines that the reader misreads. “one call” gets the whole text and the "
-        "question at once, and here reads a long text no worse than a short one, as long as it fits. "
-        "“shown” is all that the analyst, or the one call, was shown; tokens are of four characters.",
+        "“reader wrong” is the share of lines that the reader is to misread (and did). “one call” gets the whole text "
+        "and the question at once; the deterministic reader reads a long text no worse than a short one, as long as it "
+        "fits. “shown” is all that the analyst, or the one call, was shown; tokens are of four characters.",
+        "\n".join(f"- {goal}" for goal in goals),
         "![Accuracy by size](longcontext.png)",
         "\n".join(
             [

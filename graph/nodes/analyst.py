@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
@@ -17,7 +17,9 @@ from graph.endings import conclude, find_end
 from graph.errors import BudgetExceeded, Cancelled
 from graph.events import CallAnswered, CallStarted
 from graph.state import AgentState
-from graph.types import DELEGATE, Capsule
+from graph.types import DELEGATE, Capsule, End
+
+MOST_REFUSALS = 3
 
 
 def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -32,7 +34,10 @@ def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     except BudgetExceeded as error:
         return conclude(state, ctx, "budget", str(error))
     if not reply.tool_calls and not reply.invalid_tool_calls:
-        return conclude(state, ctx, "answer", "", reply)
+        answer: End = "unanswered" if reply.response_metadata.get("unanswered") else "answer"
+        if ctx.refuse is not None and (reason := ctx.refuse(reply.text)) is not None:
+            return refuse_answer(state, ctx, reply, reason)
+        return conclude(state, ctx, answer, "", reply)
     if state["turn"].rounds >= ctx.limits.max_iterations:
         return conclude(state, ctx, "max_iterations", "")
     return record_calls(state, ctx, reply)
@@ -42,7 +47,18 @@ def build_prompt(state: AgentState, ctx: RunContext) -> list[AnyMessage]:
     """All that the base model sees: its instructions with the capsule, and the newest messages."""
     scoped = {**ctx.scoped, **state.get("session", {}), **state.get("temp", {})}
     instructions = ctx.prompts.analyst(state.get("capsule") or Capsule(), scoped)
+    if ctx.instructions:
+        instructions += f"\n\nWhat this conversation's application asks of you\n{ctx.instructions}"
     return [SystemMessage(instructions), *fit_window(state["messages"], ctx.memory.window_chars)]
+
+
+def refuse_answer(state: AgentState, ctx: RunContext, reply: AIMessage, reason: str) -> dict[str, Any]:
+    """Send a final reply that has not the form asked for back with the reason; after MOST_REFUSALS the turn ends."""
+    turn = replace(state["turn"], refusals=state["turn"].refusals + 1, usage=ctx.ledger.spent)
+    if turn.refusals >= MOST_REFUSALS:
+        return conclude({**state, "turn": turn}, ctx, "unfit", reason)
+    told = HumanMessage(f"[The answer does not have the form that is asked for: {reason}. Send it again.]", name="form")
+    return {"messages": [reply, told], "turn": turn}
 
 
 def normalize(reply: AIMessage, tools: Mapping[str, BaseTool]) -> AIMessage:

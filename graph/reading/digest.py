@@ -59,7 +59,7 @@ def make_digest(
     numbered = ((number, part) for number, part in enumerate(parts(), 1) if number - 1 in chosen)
     notes = read_parts(ctx, reader, task, numbered, lambda done, missed: progress(done, len(chosen), missed))
     coverage = coverage_of(notes, whole)
-    return Digest(compose(ctx, reader, task, notes, coverage), notes, coverage)
+    return Digest(compose(ctx, task, notes, coverage), notes, coverage)
 
 
 def sample(whole: int, most: int) -> range | frozenset[int]:
@@ -109,7 +109,7 @@ def note_of(number: int, source: str, lines: str, reading: Reading) -> Note:
     return Note(number, source, lines, reading.record["note"].strip(), tuple(figures))
 
 
-def compose(ctx: RunContext, reader: Reader, task: str, notes: Sequence[Note], coverage: Coverage) -> str:
+def compose(ctx: RunContext, task: str, notes: Sequence[Note], coverage: Coverage) -> str:
     """Sums, then what the notes say, then how much was read."""
     if not coverage.read:
         return f"No part of the output could be read. ({coverage.told}.)"
@@ -119,7 +119,7 @@ def compose(ctx: RunContext, reader: Reader, task: str, notes: Sequence[Note], c
         more = [f"… and {len(sums) - MOST_SUMS} more: the notes have them all"] if len(sums) > MOST_SUMS else []
         lines = [f"- {sum_}" for sum_ in sums[:MOST_SUMS]]
         sections.append("\n".join(["Figures, added up by code over the parts that were read:", *lines, *more]))
-    sections.append(prose(ctx, reader, task, [note for note in notes if note.says_something]))
+    sections.append(prose(ctx, task, [note for note in notes if note.says_something]))
     sections.append(f"({sentence(coverage.told)})")
     return "\n\n".join(section for section in sections if section)
 
@@ -128,14 +128,14 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def prose(ctx: RunContext, reader: Reader, task: str, notes: Sequence[Note]) -> str:
+def prose(ctx: RunContext, task: str, notes: Sequence[Note]) -> str:
     """The notes as they are when they fit what the analyst reads; else merged, in rounds, as far as models can."""
     told = [Told(note.part, note.part, note.labelled) for note in notes]
     room = ctx.digesting.short_chars
     for _ in range(MOST_ROUNDS):
         if len(told) <= 1 or length(told) <= room:
             break
-        merged = merge(ctx, reader, task, told)
+        merged = merge(ctx, task, told)
         if length(merged) >= length(told):
             break
         told = merged
@@ -146,8 +146,9 @@ def length(told: Sequence[Told]) -> int:
     return sum(len(one.text) + 2 for one in told)
 
 
-def merge(ctx: RunContext, reader: Reader, task: str, told: Sequence[Told]) -> list[Told]:
+def merge(ctx: RunContext, task: str, told: Sequence[Told]) -> list[Told]:
     """Neighbours merged by models in parallel, whole notes at a time; what no model could merge stays as it was."""
+    reader = reader_of(ctx, role="reduce")
     groups = list(pack(told, lambda one: reader.count(one.text) + 2, reader.leaf_tokens, len(told)))
     several = [group for group in groups if len(group) > 1]
     question = Question(ctx.prompts.reduce(task), lambda record: None, single=True, plain=True)

@@ -15,7 +15,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
 
-from graph.errors import BudgetExceeded, Cancelled, ModelUnavailable
+from graph.errors import BudgetExceeded, Cancelled, ModelUnavailable, OutOfTime
 from graph.reading.leaves import Count, count_tokens, cut, pack
 from graph.reading.records import Check, record_of, records_of
 
@@ -52,7 +52,8 @@ class NoRecall:
 class Reader:
     """Who reads, and how much at a time. `ask` gives the reply to a system text and a message.
 
-    `ask` raises ModelUnavailable, BudgetExceeded or Cancelled; `stopped` says why nothing more is to be asked, or None.
+    `ask` raises ModelUnavailable, BudgetExceeded, Cancelled or OutOfTime. `stopped` says why nothing more is to be
+    asked, or None.
     """
 
     ask: Callable[[str, str], str]
@@ -69,8 +70,8 @@ class Reader:
 class Question:
     """What every leaf is asked. `single`: each item is a leaf of its own and its message, without more words.
 
-    `plain`: the reply is the answer itself, not JSON. `prose` is the field that takes a reply that is no JSON the second
-    time, either: a reader who can't write JSON may have read well.
+    `plain`: the reply is the answer itself, not JSON. `prose` is the field that takes a reply which is no JSON the
+    second time either: a reader who can't write JSON may have read well.
     """
 
     system: str
@@ -220,7 +221,7 @@ class Flow:
                 still = self._ask(again, {place: why for place, (_, why) in enumerate(some, 1)})
                 for place, why in still.items():
                     again[place - 1].ends(None, f"the reader's answer did not fit: {why}")
-        except (BudgetExceeded, Cancelled) as error:
+        except (BudgetExceeded, Cancelled, OutOfTime) as error:
             self._halted = str(error)
             self._fail(leaf, str(error))
         except ModelUnavailable as error:

@@ -10,14 +10,15 @@ from graph.asking import ask
 from graph.context import RunContext
 from graph.reading.leaves import count_tokens
 from graph.reading.llm_map import NoRecall, Reader
+from graph.types import ModelRole
 
 
-def reader_of(ctx: RunContext, ended: Callable[[], bool] = lambda: False) -> Reader:
+def reader_of(ctx: RunContext, ended: Callable[[], bool] = lambda: False, role: ModelRole = "sub") -> Reader:
     """`ended`: whether the run that asks has ended."""
     sizes = ctx.digesting
 
     def read(system: str, message: str) -> str:
-        return ask(ctx, ctx.sub_model, "sub", [SystemMessage(system), HumanMessage(message)]).text
+        return ask(ctx, ctx.sub_model, role, [SystemMessage(system), HumanMessage(message)]).text
 
     def stopped() -> str | None:
         if ctx.cancelled.is_set():
@@ -31,6 +32,6 @@ def reader_of(ctx: RunContext, ended: Callable[[], bool] = lambda: False) -> Rea
         leaf_tokens=sizes.leaf_tokens,
         leaf_items=sizes.leaf_items,
         parallel=sizes.parallel_reads,
-        count=ctx.sub_model.count or count_tokens,
+        count=ctx.sub_model.counter or count_tokens,
         stopped=stopped,
     )

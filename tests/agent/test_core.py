@@ -16,6 +16,7 @@ from agent.core import Request
 from agent.models.scripted import ScriptedModel, delegates, fails, says, together
 from graph.errors import InvalidRequest, ModelUnavailable
 from graph.events import StageReached, Token, TurnEnded, TurnStarted
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +143,7 @@ def test_closing_the_stream_cancels_the_turn_and_ends_the_running_code(opened, t
     for event in events:
         if isinstance(event, StageReached) and event.status == "executing":
             break
-    wait_for(mark.exists)
+    until(mark.exists)
     events.close()
     assert not alive(int(mark.read_text()))
     assert agent.messages("t")[-1].response_metadata["end"] == "cancelled"
@@ -153,7 +154,8 @@ def test_a_run_that_outlives_the_request_is_picked_up_in_the_next_turn(opened) -
     agent = opened(model, limits={"request_deadline": 0.5})
     first = agent.ask(Request("go", thread_id="t"))
     assert first.end == "run_running"
-    time.sleep(2.5)
+    (summary,) = agent.artifacts.list()
+    until(lambda: agent.artifacts.result(summary.artifact_id))
     second = agent.ask(Request("well?", thread_id="t"))
     assert second.response_text == "Here it is."
     assert "late" in model.shown[1][-1].text
@@ -197,7 +199,7 @@ def test_a_killed_process_leaves_a_thread_that_resumes_and_runs_nothing_twice(op
     for line in process.stdout:
         if line.startswith("StageReached processed"):
             break
-    wait_for(lambda: mark.exists() and sorted(mark.read_text()) == ["q", "s"])
+    until(lambda: mark.exists() and sorted(mark.read_text()) == ["q", "s"])
     process.send_signal(signal.SIGKILL)
     process.communicate()
     model = ScriptedModel(says("picked up"))
@@ -215,7 +217,7 @@ def test_another_process_can_cancel_the_turn(opened, home) -> None:
     done = []
     worker = threading.Thread(target=lambda: done.append(agent.ask(Request("go", thread_id="t"))))
     worker.start()
-    wait_for(lambda: other.cancel("t"))
+    until(lambda: other.cancel("t"))
     worker.join(30)
     assert done[0].end == "cancelled"
     assert not other.cancel("nobody")
@@ -224,13 +226,6 @@ def test_another_process_can_cancel_the_turn(opened, home) -> None:
 def test_a_turn_ends_with_one_last_event(opened) -> None:
     events = list(opened(says("x")).run(Request("go")))
     assert [isinstance(event, TurnEnded) for event in events] == [False] * (len(events) - 1) + [True]
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(0.05)
 
 
 def alive(pid: int) -> bool:

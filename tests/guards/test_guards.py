@@ -163,6 +163,6 @@ def test_a_guard_gives_the_same_answer_again(build: Callable) -> None:
     ],
 )
 def test_no_code_makes_a_guard_slow(build: Callable, code: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     build(RULES)(Program(code))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -16,10 +16,10 @@ from typing import Any
 import nbformat
 import pytest
 
-import main as command_line
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
 from agent.models.scripted import ScriptedModel, calls, delegates, says
+from agent.terminal.command_line import main
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in HERE.glob("*.json"))
@@ -80,7 +80,7 @@ def command(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(sys, "stdin", io.StringIO())
 
     def run(*arguments: str, text: bool = False) -> Any:
-        assert command_line.main([*arguments, *place(kind), *([] if text else ["--json"])]) == 0, capsys.readouterr()
+        assert main([*arguments, *place(kind), *([] if text else ["--json"])]) == 0, capsys.readouterr()
         said = capsys.readouterr().out
         return said if text else json.loads(said)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas
-from jsonschema import validate
+from jsonschema import Draft202012Validator
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
@@ -58,13 +58,14 @@ class Namespace:
         with ThreadPoolExecutor(4) as pool:
             replies = pool.map(lambda leaf: self._read(leaf, instruction), leaves(items))
             records = [record for reply in replies for record in reply]
+        fits = Draft202012Validator(schema)
         for record in records:
-            validate(record, schema)
+            fits.validate(record)
         return pandas.DataFrame(records).set_index("key")
 
     def llm_query(self, prompt: str, schema: Mapping[str, Any]) -> Any:
         answered = json.loads(self._reader.invoke([HumanMessage(prompt)]).text)
-        validate(answered, schema)
+        Draft202012Validator(schema).validate(answered)
         return answered
 
     def _read(self, leaf: list[str], instruction: str) -> list[dict[str, Any]]:

@@ -111,6 +111,7 @@ def test_the_beginning_of_ten_million_tokens_is_there_at_once_and_lines_are_not_
     assert peak < 4 << 20, "20,000 lines are several megabytes with their records"
 
 
+@pytest.mark.slow
 def test_ten_million_tokens_are_written_in_little_memory(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from jsonschema import validate
+from jsonschema import Draft202012Validator
 from langchain_core.messages import HumanMessage
 
 from benchmarks.longcontext import scores
@@ -44,7 +44,7 @@ def corpus(task: Task, tmp_path: Path) -> Corpus:
 def test_the_analysts_code_is_exact_when_its_reader_is(task: Task, corpus: Corpus) -> None:
     reader = Reader(task=task)
     assert Namespace(corpus.path, reader).run(task.code) == corpus.answer
-    assert reader.misread == 0
+    assert reader.misread == 0 < reader.read
     assert reader.calls == 1 if task.name == "needle" else reader.calls > 4
 
 
@@ -69,10 +69,10 @@ def test_counts_are_off_by_no_more_than_the_reader_is(task: Task, corpus: Corpus
 @every_task
 def test_records_fit_the_schema_also_when_they_are_wrong(task: Task) -> None:
     reader = Reader(task=task, wrong=0.5)
-    wanted = {**task.schema, "required": ["key", *task.schema["required"]]}
+    fits = Draft202012Validator({**task.schema, "required": ["key", *task.schema["required"]]})
     items = dict(enumerate(texts(task, 200)))
     for record in json.loads(reader.invoke([leaf(items)]).text):
-        validate(record, wanted)
+        fits.validate(record)
 
 
 @every_task

@@ -103,9 +103,9 @@ def test_redacting_what_was_redacted_settles(text: str) -> None:
     "text", ["key=" * 50_000, "://a:" * 50_000, "sk-" * 50_000, "secret" * 30_000, "token='" * 30_000]
 )
 def test_no_text_makes_redaction_slow(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     redact_text(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_long_text_says_how_much_is_missing() -> None:

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +20,12 @@ from agent.platforms.local.jobs import JobData, LocalJobs, is_alive
 from agent.tools import build_tools
 from agent.tools.services import JobOrder, JobRun, JobsUnavailable, ToolServices
 from tests.tools.conftest import Invoke
+from tests.waiting import until
 
 START, POLL, END = "start_databricks_job", "poll_databricks_job", "terminate_databricks_job"
 HEADER = "# Databricks notebook source\n"
 SLEEPER = f"{HEADER}import time\nprint('begun', flush=True)\ntime.sleep(60)"
 EXAMPLES = Path(__file__).parents[2] / "notebooks" / "jobs"
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    stop = time.monotonic() + seconds
-    while time.monotonic() < stop:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it never came true")
 
 
 def done(jobs: LocalJobs, run_id: str) -> JobRun:

@@ -252,5 +252,10 @@ def _reachable(bin_dir: Path, root: Path, dropped: bool) -> Path:
     """The binaries, or a copy of them where the other user can read when a private directory is in the way."""
     if not dropped or all(parent.stat().st_mode & 0o001 for parent in bin_dir.resolve().parents):
         return bin_dir
-    shutil.copytree(bin_dir.parent, root / "install", symlinks=True, ignore=shutil.ignore_patterns("include"))
-    return root / "install" / bin_dir.name
+    install, package = bin_dir.parent, bin_dir.parent.parent
+    copied = root / package.name / install.name
+    shutil.copytree(install, copied, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():  # a wheel's binaries look for them beside their package
+        shutil.copytree(libraries, root / libraries.name, symlinks=True)
+    return copied / bin_dir.name

@@ -33,7 +33,8 @@ class Place:
 DESCRIBED: Mapping[str, str] = {
     "execute_sql": """\
 execute_sql(sql, as_pandas=False, preview_rows=20, catalog=None, schema=None) gives an object with .columns, .rows \
-(the first preview_rows, as tuples), .row_count, .truncated, and with as_pandas=True .df (all rows).""",
+(all rows as tuples; past 10,000 walking them is an error), .row_count, .truncated, and with as_pandas=True .df (all \
+rows). Printed, it shows preview_rows rows.""",
     "llm_map": """\
 llm_map(items, instruction, schema=None, context=None): fresh models read every item (rows, lines, documents, slices) \
 and give a frame of typed records in the items' order, with their keys as index. For what must be understood: \
@@ -60,8 +61,8 @@ catalog, schema (where unqualified table names are looked up), run_id, iteration
 CONTEXT = """\
 context, the text that was handed over; it may be far longer than memory. `for line in context`, context[3:9], \
 len(context) in lines, context.describe(), context.search(regex, limit=None) for (number, line) pairs, \
-context.chunks(tokens=… or lines=… or documents=True, overlap=0) for slices as items of llm_map, context.paths, \
-context.text for the whole."""
+context.chunks(tokens=… or lines=… or documents=True, overlap=0) for slices as items of llm_map; context.files \
+has each file as such a text by itself, context.paths their paths, context.text is the whole."""
 """The same of `context`, where there is one."""
 
 

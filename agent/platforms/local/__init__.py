@@ -12,7 +12,7 @@ from agent.home import make_home
 from agent.platforms.checkpointer import open_saver
 from agent.platforms.models import open_models
 from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
-from graph.context import Model, RunContext
+from graph.context import RunContext
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
     from agent.artifacts.values import FolderValues
+    from agent.data.question import LongQuestions
+    from agent.records.index import ThreadIndex
     from agent.records.scopes import open_scopes
     from agent.records.sqlite import open_records
 
@@ -35,11 +37,14 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
     records = stack.enter_context(
         open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
     )
+    scopes = stack.enter_context(open_scopes(settings.scopes_path))
     return Stores(
         saver=stack.enter_context(open_saver(settings, given)),
         records=records,
         artifacts=open_artifacts(settings, given, stack),
-        scopes=stack.enter_context(open_scopes(settings.scopes_path)),
+        scopes=scopes,
+        index=ThreadIndex(scopes.store),
+        questions=LongQuestions(settings.home / "questions"),
         values=FolderValues(settings.values_path),
     )
 
@@ -82,7 +87,8 @@ def open_workbench(
 ) -> Workbench:
     """The source's warehouse, models and tools bound to it, and prompts that describe it."""
     from agent.artifacts.readings import FolderReadings
-    from agent.data.text import open_text
+    from agent.data.catalogue import catalogue
+    from agent.data.text import describe_text, open_text
     from agent.data.warehouse import open_warehouse
     from agent.execution.host import Data, Kept, open_host
     from agent.guards import GuardRules, build_guards
@@ -95,19 +101,20 @@ def open_workbench(
     source.check()
     home = settings.home.absolute()
     warehouse = stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+    text = open_text(Path(source.text)) if source.text else None
     base, sub = open_models(
         settings, given, principal.workspace or given.workspace, partial(offline_model, warehouse, source)
     )
     for model in (base, sub):
         stack.callback(close_model, model)
     tools = {
-        **build_tools_of(settings, home, warehouse, source, sub),
+        **build_tools_of(settings, home, warehouse, source),
         **{tool.name: tool for tool in given.tools},
     }
     data = Data(
         session=partial(warehouse.session, f"{settings.execution.sql_memory_mb}MiB"),
         check_sql=partial(check_sql, rules=sql_rules()),
-        text=open_text(Path(source.text)).paths if source.text else (),
+        text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
         sql_seconds=settings.execution.sql_seconds,
@@ -119,9 +126,9 @@ def open_workbench(
         prompts=AgentPrompts(
             mode=settings.mode,
             system_prompt=settings.system_prompt,
-            tables=warehouse.tables,
+            tables=lambda question: catalogue(warehouse.tables(), question, warehouse.aside()),
             genie=settings.genie.description,
-            has_text=source.text is not None,
+            text=describe_text(text) if text else None,
         ),
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),
@@ -147,26 +154,25 @@ def sql_rules() -> Any:
 
 
 def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
-    from agent.offline import OfflineModel
+    from agent.models.offline import OfflineModel
 
     return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
 
 
-def build_tools_of(
-    settings: Settings, home: Path, warehouse: Warehouse, source: DataSource, model: Model
-) -> dict[str, BaseTool]:
+def build_tools_of(settings: Settings, home: Path, warehouse: Warehouse, source: DataSource) -> dict[str, BaseTool]:
     from agent.platforms.local.genie import LocalGenie
     from agent.platforms.local.jobs import JobData, LocalJobs
     from agent.platforms.local.volumes import LocalVolumes
     from agent.prompts import genie_sql
     from agent.tools import build_tools
     from agent.tools.services import ToolServices
+    from graph.asking import ask_reader
 
     data = JobData(home, source.sample, [Path(path) for path in source.paths])
     services = ToolServices(
         catalog=warehouse,
         volumes=LocalVolumes(home / "volumes"),
-        genie=LocalGenie(warehouse, model.chat, genie_sql, home / "genie"),
+        genie=LocalGenie(warehouse, ask_reader, genie_sql, home / "genie"),
         jobs=LocalJobs(settings.jobs_folder, home / "jobs", data),
         genie_name=settings.genie.agent_name,
         genie_description=settings.genie.description,

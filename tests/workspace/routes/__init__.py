@@ -5,13 +5,16 @@ from fastapi.responses import JSONResponse
 
 from tests.workspace.routes import (
     catalog,
+    clusters,
     files,
     genie,
     handshake,
     identity,
     jobs,
     lakebase,
+    mlflow,
     objects,
+    permissions,
     secrets,
     serving,
     statements,
@@ -26,12 +29,15 @@ SERVICES = (
     thrift,
     warehouses,
     jobs,
+    clusters,
+    permissions,
     files,
     objects,
     catalog,
     secrets,
     genie,
     lakebase,
+    mlflow,
     serving,
 )
 
