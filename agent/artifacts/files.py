@@ -32,9 +32,10 @@ def opened(folder: Path, name: str) -> Iterator[BinaryIO]:
         raise
     except (OSError, ValueError) as error:
         raise Unreadable(f"{name} can't be opened as a file: {error}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable(f"{name} is no plain file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable(f"{name} is no plain file")
         yield file
 
 
