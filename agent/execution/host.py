@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from agent.execution.served.answers import Answers
+from agent.execution.served.handed import Handed
 from agent.execution.served.models import Models
 from agent.execution.served.queries import Queries
 from agent.execution.served.uploads import Uploads
@@ -69,17 +70,16 @@ class LocalHost:
     def __init__(self, data: Data, kept: Kept, ctx: RunContext, artifact: Artifact) -> None:
         self._data, self._ctx, self._artifact = data, ctx, artifact
         self._ended = threading.Event()
-        self._handed: dict[str, Any] = {"answers": [], "saved": [], "maps": []}
-        self._store = kept.artifacts
+        handed = Handed(kept.artifacts, artifact.artifact_id)
         self._told_at = float("-inf")
         self._reserved = ExitStack()
         self._queries = Queries(data, artifact.artifact_id)
         self._uploads = Uploads(kept.value_bytes, "execution.value_mb")
         began = ctx.clock.now().timestamp()
-        values = Values(kept.values, self._uploads, artifact, began, self._note_saved, itertools.count(1))
+        values = Values(kept.values, self._uploads, artifact, began, handed.note_saved, itertools.count(1))
         folder = kept.artifacts.answers(artifact.artifact_id)
         reader = reader_of(ctx, self._ended.is_set)
-        models = Models(reader, ctx.prompts, ctx.check_schema, partial(self._tell, "items"), self._note_maps)
+        models = Models(reader, ctx.prompts, ctx.check_schema, partial(self._tell, "items"), handed.note_maps)
         self.handlers: Mapping[str, Handler] = {
             "sql": self._queries.answer_sql,
             "llm_map": self._in_context(models.answer_map),
@@ -88,7 +88,7 @@ class LocalHost:
             "save": values.answer_save,
             "load": values.answer_load,
             "artifact": Earlier(kept.artifacts, artifact.thread_id).answer_artifact,
-            "answer": Answers(folder, self._uploads, {}, self._note_answers).answer_answer,
+            "answer": Answers(folder, self._uploads, {}, handed.note_answers).answer_answer,
             "progress": self.answer_progress,
             "budget": self.answer_budget,
         }
@@ -157,19 +157,6 @@ class LocalHost:
         self._told_at = now
         told = ChunkRead(self._artifact.call_id, self._artifact.artifact_id, done, max(done, total), missed, unit)
         self._ctx.emit(told)
-
-    def _note_saved(self, saved: Mapping[str, Any]) -> None:
-        self._note("saved", [*(one for one in self._handed["saved"] if one["name"] != saved["name"]), saved])
-
-    def _note_maps(self, maps: Sequence[Mapping[str, Any]]) -> None:
-        self._note("maps", list(maps))
-
-    def _note_answers(self, given: Mapping[str, Mapping[str, Any]]) -> None:
-        self._note("answers", list(given.values()))
-
-    def _note(self, what: str, value: Any) -> None:
-        self._handed[what] = value
-        self._store.write_handed(self._artifact.artifact_id, self._handed)
 
 
 DEFAULT_ALLOWANCE = 1_000_000

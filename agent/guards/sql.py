@@ -42,8 +42,9 @@ def refuse_size(sql: str) -> Rejection | None:
     """Bounds that hold before any parser sees the text."""
     if len(sql) > MAX_CHARS or "\x00" in sql:
         return block("the statement", f"it is longer than {MAX_CHARS:,} characters or holds a NUL character")
-    depth = deepest = count = 0
-    for count, piece in enumerate(PIECES.finditer(sql), 1):
+    count = depth = deepest = 0
+    for piece in PIECES.finditer(sql):
+        count += 1
         depth += (piece[0] in "([{") - (piece[0] in ")]}")
         deepest = max(deepest, depth)
     if count > MAX_TOKENS:

@@ -79,7 +79,7 @@ def test_items_of_any_kind_keep_their_keys(open_bench: OpenBench, items: str, ke
 
 
 def test_a_result_of_which_only_the_first_rows_came_is_no_list_of_items(open_bench: OpenBench):
-    result = open_bench(world=reading(sorter)).run("llm_map(execute_sql('FROM range(100)'), 'Odd?')")
+    result = open_bench(world=reading(sorter)).run("llm_map(execute_sql('FROM range(20000)'), 'Odd?')")
     assert "as_pandas=True" in result.error
 
 
@@ -331,7 +331,7 @@ result = budget()
 
 
 def test_every_name_is_described_to_the_analyst_in_one_place():
-    prompt = AgentPrompts(has_text=True).analyst(Capsule(), {})
+    prompt = AgentPrompts(text="It is a log.").analyst(Capsule(), {})
     assert all(line in prompt for line in (*DESCRIBED.values(), CONTEXT))
     for name in ("execute_sql", "llm_map", "llm_query_batched", "save(", "load(", "artifact(", "answer(", "budget("):
         assert name in prompt

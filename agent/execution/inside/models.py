@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agent.execution.inside.line import AskError, Line
@@ -50,8 +52,7 @@ class Models:
         the mapping's keys or their numbers. `schema` is a JSON schema, a dataclass or a type; without one the answer
         is a text. `error` says why an item could not be read. An item longer than a leaf has a row for each `slice`.
         """
-        import pandas
-
+        threading.Thread(target=import_module, args=("pandas",), daemon=True).start()
         fields = as_schema(schema)
         asked: dict[str, Any] = {
             "map": next(self._maps),
@@ -68,7 +69,7 @@ class Models:
             done += len(batch)
             for piece, readings in zip(batch, answer["records"], strict=True):
                 rows += [(piece.item, piece.key, record, error) for record, error in readings]
-        return framed(pandas, rows, list((fields or {}).get("properties") or ["answer"]))
+        return framed(rows, list((fields or {}).get("properties") or ["answer"]))
 
     def llm_query(self, prompt: str, schema: Any = None, context: str | None = None) -> Any:
         """One answer: a text, or by `schema` a dict or an instance of the dataclass. Raises AskError."""
@@ -130,8 +131,10 @@ def batches(items: Iterable[tuple[Any, str]]) -> Iterator[list[Piece]]:
         yield held
 
 
-def framed(pandas: Any, rows: list[Row], names: list[str]) -> pandas.DataFrame:
+def framed(rows: list[Row], names: list[str]) -> pandas.DataFrame:
     """A row for each reading; a column for slices only when an item had some."""
+    import pandas
+
     columns: dict[str, list[Any]] = {name: [(record or {}).get(name) for _, _, record, _ in rows] for name in names}
     columns["error" if "error" not in names else "not_read"] = [error for *_, error in rows]
     index = pandas.Index([key for _, key, _, _ in rows], name="key", tupleize_cols=False)
