@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 from agent.artifacts.threads import folder_of
 from graph.reading.llm_map import Record
+
+log = logging.getLogger(__name__)
 
 FILE = "readings.sqlite"
 AT_ONCE = 500
@@ -35,34 +37,44 @@ class ThreadReadings:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
 
     def find(self, keys: Sequence[str]) -> Mapping[str, Record]:
-        if not self._path.exists():
+        if self._connection is None and not self._path.exists():
             return {}
         found: dict[str, Record] = {}
         waiting = iter(keys)
-        with self._lock, closing(self._connect()) as connection:
-            while some := list(islice(waiting, AT_ONCE)):
-                marks = ",".join("?" * len(some))
-                rows = connection.execute(
-                    f"SELECT key, record FROM readings WHERE key IN ({marks})",  # noqa: S608 - marks alone
-                    [bytes.fromhex(key) for key in some],
-                )
-                found |= {key.hex(): json.loads(record) for key, record in rows}
+        try:
+            with self._lock:
+                connection = self._open()
+                while some := list(islice(waiting, AT_ONCE)):
+                    marks = ",".join("?" * len(some))
+                    rows = connection.execute(
+                        f"SELECT key, record FROM readings WHERE key IN ({marks})",  # noqa: S608 - marks alone
+                        [bytes.fromhex(key) for key in some],
+                    )
+                    found |= {key.hex(): json.loads(record) for key, record in rows}
+        except (sqlite3.Error, ValueError) as error:
+            log.warning("what was read before can't be looked up: %s", error, extra={"file": str(self._path)})
         return found
 
     def keep(self, found: Mapping[str, Record]) -> None:
         if not found:
             return
         rows = [(bytes.fromhex(key), json.dumps(record, ensure_ascii=False)) for key, record in found.items()]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock, closing(self._connect()) as connection:
-            connection.execute(TABLE)
-            connection.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?)", rows)
-            connection.commit()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock, self._open() as connection:
+                connection.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?)", rows)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("what was read can't be kept: %s", error, extra={"file": str(self._path)})
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
+    def _open(self) -> sqlite3.Connection:
+        """One connection for all threads, each in its turn; it is closed with the last that holds these readings."""
+        if self._connection is None:
+            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(TABLE)
+            self._connection = connection
+        return self._connection

@@ -150,13 +150,13 @@ class LocalHost:
         return answer
 
     def _tell(self, unit: str, done: int, total: int, missed: int) -> None:
-        """`total` is 0 where nobody knows it."""
+        """`total` is 0 where nobody knows it: then there is always one more to come."""
         now = self._ctx.clock.monotonic()
         if done != total and now - self._told_at < TOLD_SECONDS:
             return
         self._told_at = now
-        told = ChunkRead(self._artifact.call_id, self._artifact.artifact_id, done, max(done, total), missed, unit)
-        self._ctx.emit(told)
+        total = max(done, total) if total else done + 1
+        self._ctx.emit(ChunkRead(self._artifact.call_id, self._artifact.artifact_id, done, total, missed, unit))
 
 
 DEFAULT_ALLOWANCE = 1_000_000
