@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.artifacts.answers import fill
 from agent.schema import check_schema
+from graph.errors import InvalidRequest
 from graph.events import Event, Token
 from graph.reading.records import Check
 
@@ -23,6 +24,7 @@ The answer's form
 Your final reply is one JSON value by this JSON schema and nothing else, without words around it. \
 {art_….result} and {art_….result.field} in it become the JSON of that result.
 """
+LONGEST = 6_000
 NOTHING: Any = object()
 
 
@@ -60,8 +62,10 @@ def contract_of(request: Request, artifacts: Artifacts) -> Contract | None:
     own = partial(fill, thread_id=request.thread_id or "", artifacts=artifacts, write=as_json)
     if request.schema is None:
         return Contract("", None, request.check, own)
-    told = TELL + json.dumps(request.schema, ensure_ascii=False)
-    return Contract(told, check_schema(request.schema), request.check, own)
+    fits, told = check_schema(request.schema), TELL + json.dumps(request.schema, ensure_ascii=False)
+    if len(told) > LONGEST:
+        raise InvalidRequest(f"the schema is longer than {LONGEST:,} characters: the model has to keep it in mind")
+    return Contract(told, fits, request.check, own)
 
 
 def as_json(value: Any) -> str:

@@ -72,8 +72,10 @@ def read(folder: Path) -> Claim | None:
         return None
 
 
-def is_taken(folder: Path) -> bool:
-    return os.path.lexists(folder / NAME)
+def exists(folder: Path, run_id: str) -> bool:
+    """Whether the folder is claimed for this run; a claim that was broken since is taken for its own."""
+    claim = read(folder)
+    return os.path.lexists(folder / NAME) and (claim is None or claim.run_id == run_id)
 
 
 def owner_lives(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
-from agent.artifacts.files import Unreadable, append_line
+from agent.artifacts.files import Unreadable, append_line, read_text, write_text
 from agent.artifacts.folder import FolderArtifacts
 from agent.execution import claim as claims
 from agent.execution.claim import Claim
@@ -25,9 +25,12 @@ from agent.execution.inside.namespace import Place
 from agent.execution.result import Ran, result_of
 from agent.execution.run import CANCEL, ERRORS, Run, RunLimits, start
 from agent.execution.supervisor import WORK, Report
-from graph.context import RunHost
-from graph.errors import BackendUnavailable, InvalidRequest
+from graph.context import CANCELLED, RunHost
+from graph.errors import BackendUnavailable, InvalidRequest, RunLost
 from graph.types import Artifact, ExecutionResult, RunStatus
+
+SHUT_DOWN = "interrupted by shutdown: the program in which it ran was ended"
+REASON_CHARS = 300
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +64,16 @@ class LocalBackend:
         self._start(artifact, folder, claim, host, lock)
         return claim.run_id
 
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        """The artifact's run, or None when none was begun. Raises RunLost when its folder is not here."""
+        folder = self._artifacts.path(artifact.artifact_id)
+        if not (folder / "code.py").exists():
+            raise RunLost(f"the folder of {artifact.artifact_id} is not in {self._artifacts.root}")
+        run_id = claims.run_id_of(artifact.artifact_id, idempotency_token)
+        return run_id if claims.exists(folder, run_id) else None
+
     def poll(self, run_id: str) -> RunStatus | ExecutionResult:
-        """Raises BackendUnavailable for a run that was never submitted."""
+        """Raises RunLost for a run that was never submitted, or whose folder was removed."""
         artifact_id, folder = self._place(run_id)
         run = self._runs.get(run_id)
         if run is not None and not run.done.is_set():
@@ -72,11 +83,11 @@ class LocalBackend:
             return result
         return "running" if claims.owner_lives(folder) else self._cut_off(run_id, artifact_id, folder)
 
-    def cancel(self, run_id: str) -> None:
+    def cancel(self, run_id: str, reason: str = CANCELLED) -> None:
         """End the run, whichever process it belongs to; a finished run stays as it is."""
         artifact_id, folder = self._place(run_id)
-        if self._artifacts.result(artifact_id) is None:
-            (folder / CANCEL).touch()
+        if self._artifacts.result(artifact_id) is None and not (folder / CANCEL).exists():
+            write_text(folder, CANCEL, reason)
 
     def wait(self, run_id: str, seconds: float) -> bool:
         """Wait for a run of this process; whether it has ended."""
@@ -84,10 +95,10 @@ class LocalBackend:
         return run is None or run.done.wait(seconds)
 
     def close(self) -> None:
-        """Cancel the runs of this process and wait until they have ended."""
+        """End the runs of this process, which can't outlive it, and wait until they have ended."""
         for run_id, run in list(self._runs.items()):
             if not run.done.is_set():
-                self.cancel(run_id)
+                self.cancel(run_id, SHUT_DOWN)
         for run in list(self._runs.values()):
             run.done.wait()
 
@@ -118,6 +129,8 @@ class LocalBackend:
         folder = self._artifacts.path(artifact.artifact_id)
         ran = Ran(folder, place.run_id, place.iteration, started, datetime.now(UTC))
         result = result_of(ran, report, self._limits.seconds)
+        if report is not None and report.reason == "cancelled":
+            result = replace(result, error=_reason(folder))
         with lock:
             _tidy(folder)
             self._keep(artifact.artifact_id, result)
@@ -152,12 +165,17 @@ class LocalBackend:
         folder = self._artifacts.path(artifact_id)
         if run_id in self._runs:
             return artifact_id, folder
-        claim = claims.read(folder)
-        if not claims.is_taken(folder) or (claim is not None and claim.run_id != run_id):
-            raise BackendUnavailable(
-                f"there is no run {run_id} here: it was never submitted, or its folder was removed"
-            )
+        if not claims.exists(folder, run_id):
+            raise RunLost(f"there is no run {run_id} here: it was never submitted, or its folder was removed")
         return artifact_id, folder
+
+
+def _reason(folder: Path) -> str:
+    """Why the run was cancelled, in the words of who did it."""
+    try:
+        return (read_text(folder, CANCEL) or CANCELLED)[:REASON_CHARS]
+    except Unreadable:
+        return CANCELLED
 
 
 def _last_sign(folder: Path, started: datetime) -> datetime:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.principal import Principal
 from graph.context import RunContext
@@ -46,9 +46,16 @@ class Given:
     tools: Iterable[BaseTool] = ()
 
 
+class Keeper(Protocol):
+    """Something that keeps things about threads."""
+
+    def forget(self, thread_id: str) -> object:
+        """Delete what is kept about the thread; nothing is no error."""
+
+
 @dataclass(frozen=True)
 class Stores:
-    """What outlives the process. Opening them needs no model and no data."""
+    """What outlives the process. Opening them needs no model and no data. `keepers`: whatever else hangs on threads."""
 
     saver: Saver
     records: RecordStore
@@ -57,6 +64,7 @@ class Stores:
     index: ThreadIndex
     questions: LongQuestions
     values: ValueStore
+    keepers: tuple[Keeper, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from langgraph.runtime import Runtime
 
 from graph.capsule import entry
 from graph.context import RunContext
-from graph.errors import BackendUnavailable
 from graph.events import ChunkRead
 from graph.nodes.delegated import announce
-from graph.nodes.executed import answer_call
+from graph.nodes.executed import answer_call, lose
 from graph.reading.digest import Digest, make_digest
 from graph.reading.report import STREAMS, long_ones, report, result_lines, sources_of
 from graph.state import DelegationState
@@ -24,7 +23,7 @@ def processed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     ctx, delegation = runtime.context, state["delegation"]
     result = ctx.artifacts.result(delegation.artifact_id)
     if result is None:
-        raise BackendUnavailable(f"{delegation.artifact_id} has ended and its result.json can't be found")
+        return lose(ctx, state, "it has ended and its result.json can't be found")
     told = read_out(ctx, delegation, result)
     notes = [note.as_dict() for note in told.digest.notes] if told.digest else []
     ctx.artifacts.write_digest(delegation.artifact_id, told.text, notes)
