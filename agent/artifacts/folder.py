@@ -20,12 +20,14 @@ Only figures/ and work/ are a run's to write. All else is ours, and read as if i
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +38,8 @@ from agent.artifacts.notebook import Page, render
 from agent.artifacts.protocol import ArtifactSummary
 from graph.errors import InvalidRequest
 from graph.types import Artifact, ExecutionResult
+
+log = logging.getLogger(__name__)
 
 ARTIFACT_ID = re.compile(r"art_[0-9a-f]{12}")
 MOST_FIGURES, MOST_FIGURE_BYTES = 100, 4 * 1024 * 1024
@@ -89,10 +93,15 @@ class FolderArtifacts:
         files.write_text(folder, "meta.json", json.dumps(self._meta(folder) | {"names": dict(names)}, indent=2))
 
     def finish(self, artifact_id: str, result: ExecutionResult) -> None:
-        """Keep the result. The notebook tells it when the digest has been written."""
-        self._remember(artifact_id, result)
+        """Keep the result; one that could not be kept is no success. The notebook tells it with the digest."""
         folder = self.path(artifact_id)
-        files.write_text(folder, "result.json", json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+        try:
+            files.write_text(folder, "result.json", json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+        except OSError as error:
+            log.exception("a result could not be kept", extra={"artifact_id": artifact_id})
+            reason = f"the result could not be written to {folder}: {error.strerror or error}"
+            result = replace(result, status="failed", error=reason)
+        self._remember(artifact_id, result)
 
     def result(self, artifact_id: str) -> ExecutionResult | None:
         """A result that can't be read is a failed one."""

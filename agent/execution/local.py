@@ -42,7 +42,6 @@ class LocalBackend:
         self._artifacts = artifacts
         self._limits = limits
         self._runs: dict[str, Run] = {}
-        self._unkept: dict[str, ExecutionResult] = {}
         self._lock = threading.Lock()
 
     def submit(self, artifact: Artifact, idempotency_token: str, host: RunHost) -> str:
@@ -78,7 +77,7 @@ class LocalBackend:
         run = self._runs.get(run_id)
         if run is not None and not run.done.is_set():
             return "running"
-        result = self._unkept.get(run_id) or self._artifacts.result(artifact_id)
+        result = self._artifacts.result(artifact_id)
         if result is not None:
             return result
         return "running" if claims.owner_lives(folder) else self._cut_off(run_id, artifact_id, folder)
@@ -133,18 +132,9 @@ class LocalBackend:
             result = replace(result, error=_reason(folder))
         with lock:
             _tidy(folder)
-            self._keep(artifact.artifact_id, result)
+            self._artifacts.finish(artifact.artifact_id, result)
             _mark(folder, f"===RLM_EXEC_END artifact_id={artifact.artifact_id} status={result.status}===")
         log.info("a run ended", extra={"run_id": place.run_id, "status": result.status, "reason": result.error})
-
-    def _keep(self, artifact_id: str, result: ExecutionResult) -> None:
-        """A result that could not be kept is no success."""
-        try:
-            self._artifacts.finish(artifact_id, result)
-        except OSError as error:
-            reason = f"the result could not be written to {error.filename or 'its folder'}: {error.strerror}"
-            self._unkept[result.run_id] = replace(result, status="failed", error=reason)
-            log.exception("a result could not be kept", extra={"run_id": result.run_id})
 
     def _cut_off(self, run_id: str, artifact_id: str, folder: Path) -> ExecutionResult:
         """The result of a run whose process is gone; read once more, since it may have finished a moment ago."""
@@ -155,8 +145,8 @@ class LocalBackend:
             iteration = claim.iteration if claim else 0
             ran = Ran(folder, run_id, iteration, started, _last_sign(folder, started))
             result = result_of(ran, None, self._limits.seconds)
-            self._keep(artifact_id, result)
-        return self._unkept.get(run_id, result)
+            self._artifacts.finish(artifact_id, result)
+        return self._artifacts.result(artifact_id) or result
 
     def _place(self, run_id: str) -> tuple[str, Path]:
         artifact_id = claims.artifact_id_of(run_id)

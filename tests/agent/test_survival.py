@@ -145,7 +145,7 @@ def test_a_job_is_started_once_whichever_home_goes_on_with_the_call(opened, tmp_
     agent = opened(calls(("start_databricks_job", order)), jobs_folder=ROOT / "notebooks" / "jobs", **shared(tmp_path))
     first = agent.ask(Request("go", thread_id="t", request_id="r"))
     assert first.end == "job_started"
-    claims = agent._claims(agent._begin(Request("x", thread_id="t"), threading.Event(), print))
+    claims = agent._claims(agent._begin(Request("x", thread_id="t", request_id="r"), threading.Event(), print))
     started = next(
         key
         for step in range(9)

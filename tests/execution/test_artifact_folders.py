@@ -140,7 +140,7 @@ def test_the_setup_cell_tells_the_names_and_can_be_run(bench: Bench):
     artifact, run_id = bench.start("result = iteration")
     bench.result(run_id)
     names: dict[str, object] = {}
-    exec(cell(notebook(artifact.path), "setup").source, names)
+    exec(cell(told(bench, artifact), "setup").source, names)
     assert (names["run_id"], names["iteration"], names["catalog"]) == (run_id, 3, None)
     assert "execute_sql" in cell(notebook(artifact.path), "setup").source
 
