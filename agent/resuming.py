@@ -90,14 +90,17 @@ def drop_unfinished(graph: CompiledStateGraph[Any, Any, Any, Any], config: Any) 
     """End a copied thread where its last turn ended: what is under way goes on in the thread that it was copied from,
     and must not be begun here as well."""
     from langchain_core.messages import RemoveMessage
+    from langgraph.checkpoint.base import BaseCheckpointSaver
 
-    snapshot = graph.get_state(config)
-    turn = snapshot.values.get("turn")
-    if turn is None or (turn.end is not None and not snapshot.next):
+    assert isinstance(graph.checkpointer, BaseCheckpointSaver)
+    saved = graph.checkpointer.get_tuple(config)
+    values = saved.checkpoint["channel_values"] if saved else {}
+    turn = values.get("turn")
+    if turn is None or (turn.end is not None and not graph.get_state(config).next):
         return
-    messages = snapshot.values.get("messages", [])
+    messages = values.get("messages", [])  # those that are saved: what unfinished steps wrote is not among them
     begun = split_turns(messages)[-1] if messages and turn.end is None else []
-    running = {key: None for key, d in snapshot.values.get("delegations", {}).items() if d.running}
+    running = {key: None for key, d in values.get("delegations", {}).items() if d.running}
     update = {
         "messages": [RemoveMessage(id=message.id) for message in begun if message.id],
         "turn": replace(turn, request_id=f"{turn.request_id}~elsewhere", end=turn.end or "cancelled"),

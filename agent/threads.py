@@ -163,7 +163,8 @@ class Threads:
 
         A thread on which a turn runs is left as it is.
         """
-        ids = list(thread_ids) or [one.thread_id for one in self._saver.threads() if self._is_own(one)]
+        own = (one.thread_id for one in self._saver.threads() if self._is_own(one))
+        ids = [self._own(one) for one in thread_ids] or list(own)
         return sum(self._prune(thread_id, keep) for thread_id in ids)
 
     def _prune(self, thread_id: str, keep: int) -> bool:

@@ -129,7 +129,8 @@ class Records(Protocol):
 
 
 class Prompts(Protocol):
-    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str: ...
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
+        """`question` decides which tables and columns are shown first."""
 
     def remember(self, capsule: Capsule) -> str:
         """Asks what the messages that follow laid down, found and left open, as a JSON object of lists."""

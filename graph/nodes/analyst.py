@@ -118,7 +118,8 @@ def build_prompt(state: AgentState, ctx: RunContext, window: int | None = None, 
     size = window or ctx.memory.window_chars
     room = size // CAPSULE_SHARE if size < ctx.memory.window_chars else max(size // CAPSULE_SHARE, CAPSULE_CHARS)
     capsule = fit_capsule(state.get("capsule") or Capsule(), room)
-    sections = [ctx.prompts.analyst(replace(capsule, data=ctx.about or capsule.data), scoped)]
+    asked = next((m.text for m in reversed(state["messages"]) if isinstance(m, HumanMessage) and m.name is None), "")
+    sections = [ctx.prompts.analyst(replace(capsule, data=ctx.about or capsule.data), scoped, asked)]
     if ctx.instructions:
         sections.append(f"Instructions for this request\n{clip(ctx.instructions, INSTRUCTION_CHARS)}")
     if closing:

@@ -11,11 +11,9 @@ from benchmarks.faults.answers import ways
 from benchmarks.faults.rounds import Count
 
 FAULTS: dict[str, Callable[[], Count]] = {
-    "killed": lambda: rounds.kill_rounds("sqlite", 1, None, "home"),
     "killed, another home": lambda: rounds.kill_rounds("duckdb", 1, None, "other"),
     "killed, something gone": lambda: rounds.kill_rounds("sqlite", 1, None, "home", gone=True),
     "late": lambda: rounds.late_rounds(1),
-    "full disk": lambda: rounds.full_disk_rounds(1),
     "forks": lambda: rounds.fork_rounds(2),
     "answers": lambda: rounds.broken_answer_rounds(1),
 }

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import tool
+from langchain_core.tools import ToolException, tool
 
 from agent.core import Request, cancel_turn
 from agent.models.scripted import ScriptedModel, calls, delegates, says, together
 from agent.records.database import RecordsUnavailable
 from agent.tools.start_databricks_job import token_of
+from agent.tools.structured import begin_once
+from graph.claims import MemoryClaims
 from graph.errors import NotFound
 from tests.graph.test_invariants import assert_valid
 
@@ -140,27 +142,30 @@ def test_a_tool_that_ends_its_process_is_tried_twice_more_and_the_thread_goes_on
     assert agent.messages("t")[-1].text == "The tool is broken."
 
 
-def test_a_job_is_started_once_whichever_home_goes_on_with_the_call(opened, tmp_path, home) -> None:
+def test_a_job_is_claimed_beside_its_thread_before_it_is_started(opened, tmp_path, home) -> None:
     order = {"user_request": "nightly report"}
     agent = opened(calls(("start_databricks_job", order)), jobs_folder=ROOT / "notebooks" / "jobs", **shared(tmp_path))
-    first = agent.ask(Request("go", thread_id="t", request_id="r"))
-    assert first.end == "job_started"
-    claims = agent._claims(agent._begin(Request("x", thread_id="t", request_id="r"), threading.Event(), print))
-    started = next(
-        key
-        for step in range(9)
-        for key in [f"job {token_of(config_at('t', step), call_id(agent), 'nightly report', {})}"]
-        if claims.claimed(key)
-    )
-    assert claims.claimed(started).startswith(f"the home {home}")
+    assert agent.ask(Request("go", thread_id="t", request_id="r")).end == "job_started"
+    call_id = next(message.tool_calls[0]["id"] for message in agent.messages("t") if message.type == "ai")
+    steps = [{"configurable": {"thread_id": "t"}, "metadata": {"langgraph_step": step}} for step in range(9)]
+    keys = [f"job {token_of(step, call_id, 'nightly report', {})}" for step in steps]
+    (claimed,) = filter(None, (agent._saver.claimed("t", key) for key in keys))
+    assert claimed.startswith(f"the home {home}")
 
 
-def config_at(thread: str, step: int) -> dict:
-    return {"configurable": {"thread_id": thread}, "metadata": {"langgraph_step": step}}
+def test_what_begins_once_begins_once_whichever_home_goes_on_with_the_call() -> None:
+    claims, begun = MemoryClaims(), []
 
+    def at(place: str, known: str | None) -> str:
+        config = {"configurable": {"claims": claims, "place": place}}
+        return begin_once(config, "job 1", lambda: begun.append(place) or "7", lambda: known)
 
-def call_id(agent) -> str:
-    return next(message.tool_calls[0]["id"] for message in agent.messages("t") if message.type == "ai")
+    assert at("here", None) == "7"
+    assert at("here", None) == "7", "in its own home the same token starts nothing new"
+    assert at("moved here", "7") == "7"
+    with pytest.raises(ToolException, match="begun before, in here, and is not begun again"):
+        at("elsewhere", None)
+    assert begun == ["here", "here"]
 
 
 def test_a_fork_of_a_busy_thread_begins_nothing_that_is_under_way_there(opened, tmp_path) -> None:

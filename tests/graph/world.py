@@ -154,7 +154,7 @@ class Records:
 
 
 class Prompts:
-    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
         return f"You are the analyst. {capsule} {dict(scoped)}"
 
     def remember(self, capsule: Capsule) -> str:
