@@ -62,6 +62,7 @@ class Threads:
 
     def __init__(self, stores: Stores, principal: Principal | None = None) -> None:
         self._saver, self._records, self._artifacts = stores.saver, stores.records, stores.artifacts
+        self._values = stores.values
         self._keepers = stores.keepers
         self._index, self._questions = stores.index, stores.questions
         self._principal = principal or Principal()
@@ -131,6 +132,7 @@ class Threads:
         if any(thread.thread_id == target for thread in self._saver.threads()):
             raise InvalidRequest(f"There is a thread {target} already; give another id.")
         self._saver.copy_thread(self._own(thread_id), target)
+        self._values.copy(thread_id, target)
         drop_unfinished(build_graph(self._saver), config_of(target))
         if turns is not None:
             self.rewind(target, turns)
@@ -143,6 +145,7 @@ class Threads:
                 self._artifacts.delete(artifact_id)
             for keeper in self._keepers:
                 keeper.forget(thread_id)
+            self._values.forget(thread_id)
             self._records.forget(thread_id)
             self._index.forget(thread_id)
             self._questions.forget(thread_id)
