@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.artifacts.protocol import Artifacts
+    from agent.artifacts.values import ValueStore
     from agent.data.loading import Progress
     from agent.data.question import LongQuestions
     from agent.data.source import DataSource
@@ -36,7 +37,8 @@ MOST_WORKBENCHES = 32
 @dataclass(frozen=True)
 class Given:
     """What the caller brings: secrets by name, a WorkspaceClient for Lakebase and ChatDatabricks (without it they find
-    their own credentials), models instead of the settings' ones, tools of its own, and whom loading tells how far it is.
+    their own credentials), models instead of the settings' ones, tools of its own, and who hears how far the loading
+    of files is.
     """
 
     secrets: Secrets = lambda name: None
@@ -64,6 +66,7 @@ class Stores:
     scopes: Scopes
     index: ThreadIndex
     questions: LongQuestions
+    values: ValueStore
     keepers: tuple[Keeper, ...] = ()
 
 

@@ -97,6 +97,12 @@ class Transcript:
             "running": [{"artifact_id": artifact, "run_id": run} for artifact, run in self.running.items()],
             "usage": asdict(result.usage),
             "seconds": result.seconds,
+            "coverage": result.coverage,
+            "items": [
+                {"name": item.name, "media_type": item.media_type, "artifact_id": item.artifact_id, "size": item.size}
+                for item in result.items
+            ],
+            "parsed": result.parsed,
         }
 
     def begin(self, thread_id: str, request_id: str) -> Iterator[Mapping[str, Any]]:
@@ -215,7 +221,7 @@ def show_progress(turn: Transcript, event: ChunkRead) -> Iterator[Mapping[str, A
         yield turn.event("response.in_progress", noted={"chunks": asdict(event)}, response=so_far)
         return
     yield from turn.close()
-    text = f"{event.artifact_id}: read {event.done} of {event.total} chunks"
+    text = f"{event.artifact_id}: read {event.done - event.missed} of {event.total} {event.unit}"
     yield from turn.add(turn.note(text), chunks=asdict(event))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent.terminal.exit_codes import PARTIAL, REFUSED
 from agent.terminal.options import Options, load
@@ -49,12 +51,26 @@ def ask_once(options: Options, words: str) -> int:
         if options.data and not quiet:
             for line in loading_lines(agent.catalog):
                 beside(line)
-        request = Request(question, thread_named(options, agent.threads), source=named_source(options, settings))
+        thread_id, source = thread_named(options, agent.threads), named_source(options, settings)
+        request = Request(question, thread_id, source=source, schema=schema_in(options.schema))
         result = follow(agent.run, request, display_for(options, agent))
     if result.end == "run_running":
         beside("This command has ended, and the run with it: a chat waits for it, or raise limits.request_deadline.")
         return PARTIAL
     return exit_code(result, spoken=quiet)
+
+
+def schema_in(file: Path | None) -> Mapping[str, Any] | None:
+    """The JSON schema that the answer has to fit. Raises InvalidRequest."""
+    if file is None:
+        return None
+    try:
+        schema: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"--schema {file}: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(schema, dict):
+        raise InvalidRequest(f"--schema {file}: a JSON schema is an object")
+    return schema
 
 
 def beside(text: str) -> None:

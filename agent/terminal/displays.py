@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
@@ -38,7 +39,9 @@ def count_figures(artifacts: Artifacts, artifact_id: str) -> int:
 
 
 def leftovers(result: ConversationResult, locate: Locate, figures: Figures) -> Iterator[str]:
-    """A line for each artifact, and for each figure the command that opens it."""
+    """A line for each value that was answered with, each artifact, and for each figure the command that opens it."""
+    for item in result.items:
+        yield f"{item.name}  {Path(locate(item.artifact_id), item.path)}"
     for artifact_id in result.artifact_ids:
         yield f"{artifact_id}  {locate(artifact_id)}"
         for number in range(1, figures(artifact_id) + 1):

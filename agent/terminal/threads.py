@@ -132,8 +132,10 @@ def prune(options: Options, texts: Sequence[str], keep: int, sure: bool) -> None
     with threads_of(options) as threads:
         if not texts and not sure and not confirm("Drop the old checkpoints of all threads? [y/N] "):
             raise InvalidRequest("Nothing was pruned; name threads, or pass --yes for all of them.")
-        count = threads.prune([threads.find(text) for text in texts], keep)
-    say(f"Pruned {count} thread{'s' * (count != 1)}; `threads vacuum` gives the room back.")
+        pruned = threads.prune([threads.find(text) for text in texts], keep)
+    say(f"Pruned {pruned.count} thread{'s' * (pruned.count != 1)}; `threads vacuum` gives the room back.")
+    if pruned.skipped:
+        say(f"Left as they are, since a turn runs on them: {', '.join(pruned.skipped)}.")
 
 
 def vacuum(options: Options) -> None:

@@ -122,7 +122,7 @@ def test_the_turn_shows_question_and_answer_and_a_delegation_its_code_its_answer
 
 def test_chunks_read_in_parallel_are_model_calls_of_the_stage_that_reads_them(opened: Opener):
     model = ScriptedModel(delegates("print('line\\n' * 12_000)", instruction="Count the lines"), says("many"))
-    agent = opened(model, digesting={"chunk_chars": 12_000})
+    agent = opened(model, digesting={"leaf_tokens": 4_000})
     traced(agent, "go", thread_id="chunks")
 
     assert len(tree(trace_of("chunks"))["processed"]) >= 4

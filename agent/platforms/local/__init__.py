@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.artifacts.values import FolderValues
     from agent.data.question import LongQuestions
     from agent.platforms.local.genie import Conversations
     from agent.records.index import ThreadIndex
@@ -42,6 +43,7 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
         scopes=scopes,
         index=ThreadIndex(scopes.store),
         questions=LongQuestions(settings.home / "questions"),
+        values=FolderValues(settings.values_path),
         keepers=(Conversations(settings.home.absolute() / "genie"),),
     )
 
@@ -92,14 +94,16 @@ def open_workbench(
     stack: ExitStack,
 ) -> Workbench:
     """The source's warehouse, models and tools bound to it, and prompts that describe it."""
+    from agent.artifacts.readings import FolderReadings
     from agent.data.catalogue import catalogue
     from agent.data.text import describe_text, open_text
     from agent.data.warehouse import open_warehouse
-    from agent.execution.host import Data, open_host
+    from agent.execution.host import Data, Kept, open_host
     from agent.guards import GuardRules, build_guards
     from agent.guards.sql import check_sql
     from agent.models import close_model
     from agent.prompts import AgentPrompts
+    from agent.schema import check_schema
     from graph.budget import Ledger
 
     source.check()
@@ -117,13 +121,15 @@ def open_workbench(
         **{tool.name: tool for tool in given.tools},
     }
     data = Data(
-        session=warehouse.session,
+        session=partial(warehouse.session, f"{settings.execution.sql_memory_mb}MiB"),
         check_sql=partial(check_sql, rules=sql_rules()),
         text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
         opening={"home": str(home), "source": source.to_json()},
+        sql_seconds=settings.execution.sql_seconds,
     )
+    kept = Kept(stores.artifacts, stores.values, settings.execution.value_mb << 20)
     context = RunContext(
         base_model=base.bind_tools(list(tools.values())),
         sub_model=sub,
@@ -137,10 +143,12 @@ def open_workbench(
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),
         backend=backend,
-        host=partial(open_host, data),
+        host=partial(open_host, data, kept),
         artifacts=stores.artifacts,
         records=stores.records.for_request("", "", ""),
         ledger=Ledger(settings.limits),
+        check_schema=check_schema,
+        recall=FolderReadings(settings.values_path).of,
         limits=settings.limits,
         digesting=settings.digesting,
         memory=settings.memory,

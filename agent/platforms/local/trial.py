@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from graph.context import Handler
-from graph.errors import BackendUnavailable
+from graph.context import Handler, ReadingAllowance
+from graph.errors import BackendUnavailable, HostError
 from graph.types import Artifact, ExecutionResult
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ class NoData:
 
     setup: Mapping[str, Any] = {"catalog": None, "schema": None, "text": []}
     handlers: Mapping[str, Handler] = {}
+
+    def allowance(self) -> ReadingAllowance:
+        raise HostError("a trial run asks no model")
+
+    def settle(self, report: Mapping[str, Any] | None) -> None: ...
 
     def close(self) -> None: ...
 
