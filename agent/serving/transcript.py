@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from agent.redaction.secrets import redact_text
 from graph.endings import ENDS
@@ -99,7 +100,13 @@ class Transcript:
             "seconds": result.seconds,
             "coverage": result.coverage,
             "items": [
-                {"name": item.name, "media_type": item.media_type, "artifact_id": item.artifact_id, "size": item.size}
+                {
+                    "name": item.name,
+                    "media_type": item.media_type,
+                    "artifact_id": item.artifact_id,
+                    "size": item.size,
+                    "href": f"/v1/artifacts/{item.artifact_id}/files/answers/{quote(item.name)}",
+                }
                 for item in result.items
             ],
             "parsed": result.parsed,
