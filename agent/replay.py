@@ -51,7 +51,7 @@ def open_context(source: DataSource) -> Any:
 
 
 class ReadOnly:
-    """Implements graph.context.RunHost for a run that was: SQL is answered, what asks a model or keeps values is not."""
+    """Implements graph.context.RunHost for a run that was: SQL is answered, models and values are not."""
 
     def __init__(self, warehouse: Warehouse, place: Place) -> None:
         from agent.execution.host import Data
