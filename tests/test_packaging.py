@@ -21,6 +21,7 @@ NAMED_ONLY = {
     "langgraph-checkpoint-sqlite": "langgraph.store.sqlite, a namespace that packages share",
     "langgraph-checkpoint-postgres": "langgraph.checkpoint.postgres, a namespace that packages share",
     "langgraph-checkpoint": "langgraph.checkpoint, a namespace that packages share",
+    "openpyxl": "loaded by pandas to write a workbook",
     "ipykernel": "started by nbclient for a notebook",
     "psycopg": "its extras bring the binary and the pool",
     "databricks-sql-connector": "databricks.sql, a namespace that packages share",

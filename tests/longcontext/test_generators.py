@@ -71,9 +71,10 @@ def test_what_no_template_says_is_not_understood() -> None:
 def test_a_text_has_the_size_that_was_asked_for(task: Task, tokens: int, seed: int) -> None:
     lines = [line.text for line in task.lines(tokens, Random(seed))]
     longest = max(len(line) for line in lines) + 1
+    room = 2 * longest  # the line that did not fit may have been longer than those that did
     asked = tokens * CHARS_PER_TOKEN
     written = sum(len(line) + 1 for line in lines)
-    assert asked - longest <= written <= asked
+    assert asked - room <= written <= asked
 
 
 @every_task
