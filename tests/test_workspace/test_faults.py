@@ -1,5 +1,6 @@
 """Every kind of fault, as it reaches the real client."""
 
+import io
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from databricks.sdk.errors import (
     Unauthenticated,
 )
 from databricks.sdk.service.jobs import NotebookTask, SubmitTask
+from databricks.sdk.service.sql import Disposition, Format
 
 from tests.workspace import faults
 from tests.workspace.fixtures import Place, Target
@@ -163,6 +165,40 @@ def test_sql_meets_faults_too(ws: Workspace, target: Target) -> None:
     ws.faults.on("/api/2.0/sql/statements*", faults.status(503))
     response = client(ws, retry_timeout_seconds=20).statement_execution.execute_statement("SELECT 1", ws.warehouse_id)
     assert response.result.data_array == [["1"]]
+
+
+def test_a_result_link_expires_and_is_given_anew(ws: Workspace, target: Target) -> None:
+    api = client(ws).statement_execution
+    ws.link_seconds = -1
+    external = {"disposition": Disposition.EXTERNAL_LINKS, "format": Format.ARROW_STREAM, "wait_timeout": "30s"}
+    done = api.execute_statement("SELECT 1 AS one", ws.warehouse_id, **external)
+    answer = requests.get(done.result.external_links[0].external_link, timeout=5)
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/xml")
+    assert "expired" in answer.text
+    ws.link_seconds = 900
+    again = api.get_statement_result_chunk_n(done.statement_id, 0).external_links[0].external_link
+    assert requests.get(again, timeout=5).status_code == 200
+
+
+def test_storage_fails_where_a_rule_names_it_and_nowhere_else(ws: Workspace, target: Target, place: Place) -> None:
+    files = target.client().files
+    files.upload(f"{place.volume}/a", io.BytesIO(b"x"))
+    with ws.faults.during("*", faults.status(500)):
+        url = f"{ws.url}/_stand-in/files{place.volume}/a?expires={time.time() + 60}"
+        assert requests.get(url, timeout=5).content == b"x"
+    ws.faults.on(faults.FILES, faults.storage(503))
+    answer = requests.get(url, timeout=5)
+    assert (answer.status_code, answer.text) == (503, "<Error><Code>SlowDown</Code></Error>")
+
+
+@pytest.mark.parametrize(
+    ("code", "error_code"),
+    [(400, "INVALID_PARAMETER_VALUE"), (403, "PERMISSION_DENIED"), (404, "RESOURCE_DOES_NOT_EXIST"), (429, None)],
+)
+def test_error_codes_fit_their_status(ws: Workspace, code: int, error_code: str | None) -> None:
+    ws.faults.on(ME, faults.status(code))
+    answer = requests.get(ws.url + ME, headers={"Authorization": f"Bearer {ws.token}"}, timeout=5)
+    assert (answer.status_code, answer.json()["error_code"]) == (code, error_code or "REQUEST_LIMIT_EXCEEDED")
 
 
 def until(done: Callable[[], bool], seconds: float = 30) -> None:

@@ -1,11 +1,14 @@
 """Genie, with databricks-sdk and with databricks-ai-bridge."""
 
+import time
 from collections.abc import Iterator
 
 import mlflow
 import pytest
-from databricks.sdk.errors import OperationFailed
-from databricks.sdk.service.dashboards import MessageStatus
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from databricks.sdk.errors import BadRequest, OperationFailed, TooManyRequests
+from databricks.sdk.service.dashboards import GenieMessage, MessageStatus
 from databricks_ai_bridge.genie import Genie
 
 from tests.workspace.fixtures import Place, Target
@@ -75,6 +78,63 @@ def test_the_answer_has_sql_and_its_rows(target: Target, space: str) -> None:
 def test_a_failed_message(target: Target, space: str) -> None:
     with pytest.raises(OperationFailed, match="FAILED"):
         target.client().genie.start_conversation_and_wait(space, "a broken one")
+
+
+def asked(target: Target, space: str, question: str) -> GenieMessage:
+    """A message when its state does not change any more (the SDK's own waiter knows of fewer ends)."""
+    genie = target.client().genie
+    started = genie.start_conversation(space, question)
+    for _ in range(30):
+        message = genie.get_message(space, started.conversation_id, started.message_id)
+        if message.status.value in ("COMPLETED", "FAILED", "CANCELLED", "QUERY_RESULT_EXPIRED"):
+            return message
+        time.sleep(0.05)
+    return message
+
+
+def test_sql_that_fails_fails_the_message(ws: Workspace, target: Target, space: str) -> None:
+    ws.genie.answer(space, "gone", sql="SELECT * FROM nowhere_at_all")
+    message = asked(target, space, "What is gone?")
+    assert message.status == MessageStatus.FAILED
+    assert "TABLE_OR_VIEW_NOT_FOUND" in message.error.error
+
+
+def test_a_message_is_cancelled_or_never_answered(ws: Workspace, target: Target, space: str) -> None:
+    ws.genie.answer(space, "cancel", text="No.", ends="CANCELLED")
+    ws.genie.answer(space, "stuck", text="No.", stuck="ASKING_AI")
+    assert asked(target, space, "cancel it").status == MessageStatus.CANCELLED
+    assert asked(target, space, "be stuck").status == MessageStatus.ASKING_AI
+
+
+def test_an_expired_result_is_executed_again(ws: Workspace, target: Target, space: str) -> None:
+    ws.genie.answer(space, "old", sql="SELECT count(*) AS n FROM orders", ends="QUERY_RESULT_EXPIRED")
+    message, genie = asked(target, space, "the old one"), target.client().genie
+    named = (space, message.conversation_id, message.message_id, message.attachments[0].attachment_id)
+    assert message.status == MessageStatus.QUERY_RESULT_EXPIRED
+    with pytest.raises(BadRequest, match="expired"):
+        genie.get_message_attachment_query_result(*named)
+    genie.execute_message_attachment_query(*named)
+    assert genie.get_message_attachment_query_result(*named).statement_response.result.data_array == [["2"]]
+    assert genie.get_message(*named[:3]).status == MessageStatus.COMPLETED
+
+
+def test_questions_have_a_rate_limit(ws: Workspace, target: Target, space: str) -> None:
+    ws.genie.limit(1)
+    impatient = WorkspaceClient(config=Config(host=ws.url, token=ws.token, retry_timeout_seconds=1)).genie
+    impatient.start_conversation(space, "How many?")
+    with pytest.raises((TooManyRequests, TimeoutError)):
+        impatient.start_conversation(space, "How many?")
+
+
+def test_a_result_has_a_row_cap(ws: Workspace, target: Target, space: str) -> None:
+    ws.genie.row_cap = 10
+    ws.genie.answer(space, "all", sql="SELECT id FROM range(100)")
+    message = asked(target, space, "all of them")
+    got = target.client().genie.get_message_attachment_query_result(
+        space, message.conversation_id, message.message_id, message.attachments[0].attachment_id
+    )
+    assert got.statement_response.manifest.truncated
+    assert got.statement_response.manifest.total_row_count == 10
 
 
 def test_the_bridge_asks_and_asks_again(ws: Workspace, target: Target, space: str) -> None:

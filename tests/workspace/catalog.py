@@ -21,14 +21,6 @@ class Note:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A table or view that has to be registered again when the engine restarts."""
-
-    name: str
-    statement: str
-
-
 class Catalog:
     """The names of everything, by full name (`catalog.schema.name`)."""
 
@@ -68,6 +60,7 @@ class Catalog:
         for schema in schemas:
             self.delete_schema(name, schema, force=True)
         del self._catalogs[name]
+        self._ws.sessions.forget_catalog(name)
         self._restart()
 
     def schemas(self, catalog: str) -> list[str]:
@@ -145,41 +138,7 @@ class Catalog:
         del self.volumes[full]
 
     def _restart(self) -> None:
-        """Give a running engine the catalogs of now, and register what was there."""
-        if not self._ws.has_engine:
-            return
-        known = [item for catalog in self._engine_catalogs() for item in self._registered(catalog)]
-        self._ws.restart_sail()
-        for item in known:
-            self._ws.engine.rows(item.statement)
-
-    def _engine_catalogs(self) -> list[str]:
-        rows = self._ws.engine.rows("SHOW CATALOGS")
-        return [row["catalog"] for row in rows if row["catalog"] in self._catalogs]
-
-    def _registered(self, catalog: str) -> list[Registered]:
-        made = []
-        for schema in self.schemas(catalog):
-            if schema == "information_schema":
-                continue
-            made.append(Registered(schema, f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`"))
-            made += [self._again(catalog, schema, table) for table in self.tables(catalog, schema)]
-        return sorted(made, key=lambda item: "VIEW" in item.statement.split("`")[0])
-
-    def _again(self, catalog: str, schema: str, table: str) -> Registered:
-        details = self.details(catalog, schema, table)
-        name = f"`{catalog}`.`{schema}`.`{table}`"
-        if details["Type"] == "VIEW":
-            return Registered(table, f"CREATE VIEW {name} AS {details['View Text']}")
-        rows = self._ws.engine.rows(f"SHOW COLUMNS IN {name}")
-        columns = f"({', '.join(_column(row) for row in rows)}) " if rows else ""
-        parts = ", ".join(f"`{row['name']}`" for row in rows if row["isPartition"])
-        partitioned = f"PARTITIONED BY ({parts}) " if parts else ""
-        place = f"LOCATION '{details['Location']}'"
-        statement = f"CREATE TABLE {name} {columns}USING {details['Provider']} {partitioned}{place}"
-        return Registered(table, statement)
-
-
-def _column(row: dict[str, Any]) -> str:
-    comment = str(row["description"] or "").replace("'", "\\'")
-    return f"`{row['name']}` {row['dataType']}{'' if row['nullable'] else ' NOT NULL'} COMMENT '{comment}'"
+        """Give a running engine the catalogs of now, and what was there."""
+        if self._ws.has_engine:
+            self._ws.restart_sail()
+            self._ws.sessions.restore()

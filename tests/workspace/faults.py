@@ -5,7 +5,8 @@
     ws.faults.on("/api/2.0/sql/*", too_many_requests(retry_after=1))
 
 A path may have `*`. Rules are tried in the order they were made; each strikes `times` requests after `skip` of them.
-The handshake (`/.well-known/…`, `/oidc/…`) is exempt, so that a client can always be made.
+The handshake (`/.well-known/…`, `/oidc/…`) and the storage behind signed links are exempt from rules for other paths, so
+that a client can always be made; a rule that names them strikes them: `ws.faults.on(RESULTS, storage(503))`.
 """
 
 import threading
@@ -17,7 +18,24 @@ from email.utils import format_datetime
 from fnmatch import fnmatchcase
 from typing import Literal
 
-EXEMPT = ("/.well-known/*", "/oidc/*", "/_stand-in/*")
+EXEMPT = ("/.well-known/", "/oidc/", "/_stand-in/")
+# The storage behind signed links: the chunks of results, files that are downloaded, parts that are uploaded.
+RESULTS, FILES, PARTS = "/_stand-in/results/*", "/_stand-in/files/*", "/_stand-in/parts/*"
+CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "RESOURCE_CONFLICT",
+    413: "MAX_REQUEST_SIZE_EXCEEDED",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    499: "CANCELLED",
+    500: "INTERNAL_ERROR",
+    501: "NOT_IMPLEMENTED",
+    502: "BAD_GATEWAY",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 
 Effect = Literal["reset", "hang", "status", "truncated", "malformed", "empty", "stale"]
 
@@ -32,6 +50,7 @@ class Fault:
     code: str = "INTERNAL_ERROR"
     retry_after: str | None = None
     seconds: float = 3600.0
+    xml: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,8 @@ class Rule:
 
     def fits(self, method: str, path: str) -> bool:
         """Whether it is about this request."""
-        return self.method in (None, method) and fnmatchcase(path, self.path)
+        exempt = any(path.startswith(start) and not self.path.startswith(start) for start in EXEMPT)
+        return not exempt and self.method in (None, method) and fnmatchcase(path, self.path)
 
 
 def reset(*, after: bool = False) -> Fault:
@@ -59,10 +79,15 @@ def hang(seconds: float = 3600.0, *, after: bool = False) -> Fault:
     return Fault("hang", after, seconds=seconds)
 
 
-def status(code: int, *, after: bool = False) -> Fault:
-    """An error status with Databricks's error body."""
-    names = {500: "INTERNAL_ERROR", 502: "BAD_GATEWAY", 503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
-    return Fault("status", after, status=code, code=names.get(code, "INTERNAL_ERROR"))
+def status(code: int, error_code: str | None = None, *, after: bool = False) -> Fault:
+    """An error status with Databricks's error body, and the error code that goes with it."""
+    return Fault("status", after, status=code, code=error_code or CODES[code])
+
+
+def storage(code: Literal[403, 404, 500, 503] = 503) -> Fault:
+    """What cloud storage says behind a signed link, in XML: SlowDown, AccessDenied, NoSuchKey, InternalError."""
+    word = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}[code]
+    return Fault("status", status=code, code=word, xml=f"<Error><Code>{word}</Code></Error>")
 
 
 def too_many_requests(retry_after: float | None = 1, *, as_date: bool = False) -> Fault:
@@ -131,8 +156,6 @@ class Faults:
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault for this request, and one fewer left."""
-        if any(fnmatchcase(path, exempt) for exempt in EXEMPT):
-            return None
         with self._lock:
             for index, rule in enumerate(self._rules):
                 if not rule.fits(method, path):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.workspace.contract import violations
-from tests.workspace.workspace import Workspace
+from tests.workspace.workspace import LINK_SECONDS, Workspace
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -112,6 +112,9 @@ def ws(target: Target) -> Iterator[Workspace]:
     yield target.standin
     target.standin.faults.clear()
     target.standin.serving.reset()
+    target.standin.genie.reset()
+    target.standin.jobs.reset()
+    target.standin.link_seconds = LINK_SECONDS
 
 
 @pytest.fixture(autouse=True)

@@ -166,6 +166,8 @@ class Front:
             return Answer(200, [*kind, (b"content-length", b"0")])
         if fault.effect == "malformed":
             return Answer(200, kind, b'{"this is": not JSON')
+        if fault.xml is not None:
+            return Answer(fault.status, [(b"content-type", b"application/xml")], fault.xml.encode())
         body = json.dumps({"error_code": fault.code, "message": f"fault: {fault.status} {fault.code}", "details": []})
         wait = [(b"retry-after", fault.retry_after.encode())] if fault.retry_after else []
         return Answer(fault.status, kind + wait, body.encode())

@@ -88,6 +88,10 @@ class Serving:
             )
         return self.endpoints[name]
 
+    def by_id(self, endpoint_id: str) -> Endpoint:
+        """An endpoint by its id, which is its name here; 404 otherwise."""
+        return self.endpoint(endpoint_id)
+
     def add(self, name: str, **settings: Any) -> Endpoint:
         """A new endpoint."""
         return self.endpoints.setdefault(name, Endpoint(name, **settings))

@@ -4,9 +4,28 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Life = Literal["QUEUED", "PENDING", "BLOCKED", "RUNNING", "TERMINATING", "TERMINATED", "SKIPPED", "WAITING_FOR_RETRY"]
-Result = Literal["SUCCESS", "FAILED", "TIMEDOUT", "CANCELED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED"]
-ENDED = ("TERMINATED", "SKIPPED")
+Life = Literal[
+    "QUEUED",
+    "PENDING",
+    "BLOCKED",
+    "RUNNING",
+    "TERMINATING",
+    "TERMINATED",
+    "SKIPPED",
+    "INTERNAL_ERROR",
+    "WAITING_FOR_RETRY",
+]
+Result = Literal[
+    "SUCCESS",
+    "FAILED",
+    "TIMEDOUT",
+    "CANCELED",
+    "UPSTREAM_FAILED",
+    "UPSTREAM_CANCELED",
+    "EXCLUDED",
+    "MAXIMUM_CONCURRENT_RUNS_REACHED",
+]
+ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 # Termination codes and types of the newer shape, by result.
 _CODES: dict[Result, tuple[str, str]] = {
@@ -17,7 +36,10 @@ _CODES: dict[Result, tuple[str, str]] = {
     "UPSTREAM_FAILED": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
     "UPSTREAM_CANCELED": ("USER_CANCELED", "CLIENT_ERROR"),
     "EXCLUDED": ("SKIPPED", "SUCCESS"),
+    "MAXIMUM_CONCURRENT_RUNS_REACHED": ("MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR"),
 }
+# Whose fault a termination code is, where it is not the client's.
+_TYPES = {"INTERNAL_ERROR": "INTERNAL_ERROR", "CLUSTER_ERROR": "CLOUD_FAILURE", "CLOUD_FAILURE": "CLOUD_FAILURE"}
 
 
 @dataclass
@@ -27,6 +49,7 @@ class State:
     life: Life = "PENDING"
     result: Result | None = None
     message: str = ""
+    code: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -45,14 +68,16 @@ class State:
 
     def status(self) -> dict[str, Any]:
         """The `status` object."""
-        newer = {"SKIPPED": "TERMINATED", "WAITING_FOR_RETRY": "WAITING"}.get(self.life, self.life)
-        about: dict[str, Any] = {"state": newer}
+        newer = {"SKIPPED": "TERMINATED", "INTERNAL_ERROR": "TERMINATED", "WAITING_FOR_RETRY": "WAITING"}
+        about: dict[str, Any] = {"state": newer.get(self.life, self.life)}
         if self.ended and self.result:
             code, kind = _CODES[self.result]
+            if self.code:
+                code, kind = self.code, _TYPES.get(self.code, "CLIENT_ERROR")
             about["termination_details"] = {"code": code, "type": kind, "message": self.message}
         if self.life == "QUEUED":
-            reason = {"code": "ACTIVE_RUNS_LIMIT_REACHED", "message": "queued on demand of the test"}
-            about["queue_details"] = reason
+            code = self.code or "ACTIVE_RUNS_LIMIT_REACHED"
+            about["queue_details"] = {"code": code, "message": self.message or "queued on demand of the test"}
         return about
 
 
@@ -95,6 +120,8 @@ class Run:
     name: str
     tasks: list[TaskRun]
     creator: str
+    principal: str
+    settings: dict[str, Any]
     parameters: dict[str, str] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
     trigger: str = "ONE_TIME"
@@ -104,7 +131,9 @@ class Run:
     started_at: int = field(default_factory=lambda: now())
     ended_at: int = 0
     cancel_asked: bool = False
+    admitted: bool = False
     number: int = 1
+    repairs: list[dict[str, Any]] = field(default_factory=list)
 
     def task(self, key: str) -> TaskRun:
         """The task of a key."""

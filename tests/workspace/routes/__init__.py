@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from tests.workspace.routes import (
     catalog,
+    clusters,
     files,
     genie,
     handshake,
@@ -12,6 +13,7 @@ from tests.workspace.routes import (
     jobs,
     lakebase,
     objects,
+    permissions,
     secrets,
     serving,
     statements,
@@ -26,6 +28,8 @@ SERVICES = (
     thrift,
     warehouses,
     jobs,
+    clusters,
+    permissions,
     files,
     objects,
     catalog,

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Request
 
 from tests.workspace.catalog import Note
 from tests.workspace.errors import already_exists, not_found
-from tests.workspace.routes.request import SIGNED_IN, Body, Ws, only, required
+from tests.workspace.routes.request import SIGNED_IN, Body, Me, Ws, only, required
 from tests.workspace.sql.types import column_type, normal
 
 api = APIRouter(prefix="/api/2.1/unity-catalog", dependencies=SIGNED_IN)
 METASTORE = "00000000-0000-4000-8000-00000000000a"
+_SEEN = ("SELECT", "MODIFY", "BROWSE")
 _COMMON = ("name", "comment", "properties", "storage_root")
 
 
@@ -24,8 +25,9 @@ def list_catalogs(ws: Ws) -> dict[str, Any]:
 
 
 @api.post("/catalogs")
-def create_catalog(given: Body, ws: Ws) -> dict[str, Any]:
+def create_catalog(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """A new catalog."""
+    ws.grants.check(user, "MANAGE", "CATALOG", given.get("name", ""))
     asked = only(given, *_COMMON)
     ws.catalog.create_catalog(required(asked, "name"), _note(asked))
     return _catalog(ws, asked["name"])
@@ -38,8 +40,9 @@ def get_catalog(name: str, ws: Ws) -> dict[str, Any]:
 
 
 @api.delete("/catalogs/{name}")
-def delete_catalog(name: str, request: Request, ws: Ws) -> dict[str, Any]:
+def delete_catalog(name: str, request: Request, ws: Ws, user: Me) -> dict[str, Any]:
     """A catalog goes."""
+    ws.grants.check(user, "MANAGE", "CATALOG", name)
     ws.catalog.delete_catalog(name, force=_forced(request))
     return {}
 
@@ -52,10 +55,12 @@ def list_schemas(request: Request, ws: Ws) -> dict[str, Any]:
 
 
 @api.post("/schemas")
-def create_schema(given: Body, ws: Ws) -> dict[str, Any]:
+def create_schema(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """A new schema."""
+    ws.grants.check(user, "CREATE SCHEMA", "CATALOG", given.get("catalog_name", ""))
     asked = only(given, *_COMMON, "catalog_name")
     ws.catalog.create_schema(required(asked, "catalog_name"), required(asked, "name"), _note(asked))
+    ws.grants.own(user, "SCHEMA", f"{asked['catalog_name']}.{asked['name']}")
     return _schema(ws, asked["catalog_name"], asked["name"])
 
 
@@ -67,24 +72,33 @@ def get_schema(full_name: str, ws: Ws) -> dict[str, Any]:
 
 
 @api.delete("/schemas/{full_name}")
-def delete_schema(full_name: str, request: Request, ws: Ws) -> dict[str, Any]:
+def delete_schema(full_name: str, request: Request, ws: Ws, user: Me) -> dict[str, Any]:
     """A schema goes."""
+    ws.grants.check(user, "MANAGE", "SCHEMA", full_name)
     catalog, name = _split(full_name, 2)
     ws.catalog.delete_schema(catalog, name, force=_forced(request))
     return {}
 
 
 @api.get("/tables")
-def list_tables(request: Request, ws: Ws) -> dict[str, Any]:
-    """The tables of a schema."""
+def list_tables(request: Request, ws: Ws, user: Me) -> dict[str, Any]:
+    """The tables of a schema that one may see."""
     catalog, schema = request.query_params["catalog_name"], request.query_params["schema_name"]
-    return {"tables": [_table(ws, catalog, schema, name) for name in ws.catalog.tables(catalog, schema)]}
+    seen = [
+        name
+        for name in ws.catalog.tables(catalog, schema)
+        if any(ws.grants.holds(user, word, "TABLE", f"{catalog}.{schema}.{name}") for word in _SEEN)
+    ]
+    return {"tables": [_table(ws, catalog, schema, name) for name in seen]}
 
 
 @api.get("/tables/{full_name}")
-def get_table(full_name: str, ws: Ws) -> dict[str, Any]:
+def get_table(full_name: str, ws: Ws, user: Me) -> dict[str, Any]:
     """One table."""
-    return _table(ws, *_split(full_name, 3))
+    table = _table(ws, *_split(full_name, 3))
+    if not any(ws.grants.holds(user, word, "TABLE", full_name) for word in _SEEN):
+        ws.grants.check(user, "SELECT", "TABLE", full_name)
+    return table
 
 
 @api.get("/tables/{full_name}/exists")
@@ -95,8 +109,9 @@ def table_exists(full_name: str, ws: Ws) -> dict[str, Any]:
 
 
 @api.delete("/tables/{full_name}")
-def delete_table(full_name: str, ws: Ws) -> dict[str, Any]:
+def delete_table(full_name: str, ws: Ws, user: Me) -> dict[str, Any]:
     """A table or view goes."""
+    ws.grants.check(user, "MANAGE", "TABLE", full_name)
     catalog, schema, name = _split(full_name, 3)
     kind = "VIEW" if ws.catalog.details(catalog, schema, name)["Type"] == "VIEW" else "TABLE"
     ws.engine.rows(f"DROP {kind} `{catalog}`.`{schema}`.`{name}`")
@@ -111,11 +126,13 @@ def list_volumes(request: Request, ws: Ws) -> dict[str, Any]:
 
 
 @api.post("/volumes")
-def create_volume(given: Body, ws: Ws) -> dict[str, Any]:
+def create_volume(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """A new volume."""
+    ws.grants.check(user, "CREATE VOLUME", "SCHEMA", f"{given.get('catalog_name')}.{given.get('schema_name')}")
     asked = only(given, "catalog_name", "schema_name", "name", "volume_type", "comment", "storage_location")
     catalog, schema, name = (required(asked, part) for part in ("catalog_name", "schema_name", "name"))
     ws.catalog.create_volume(catalog, schema, name, _note(asked))
+    ws.grants.own(user, "VOLUME", f"{catalog}.{schema}.{name}")
     return _volume(ws, f"{catalog}.{schema}.{name}")
 
 
@@ -126,8 +143,9 @@ def read_volume(full_name: str, ws: Ws) -> dict[str, Any]:
 
 
 @api.delete("/volumes/{full_name}")
-def delete_volume(full_name: str, ws: Ws) -> dict[str, Any]:
+def delete_volume(full_name: str, ws: Ws, user: Me) -> dict[str, Any]:
     """A volume goes."""
+    ws.grants.check(user, "MANAGE", "VOLUME", full_name)
     ws.catalog.delete_volume(full_name)
     return {}
 
@@ -170,9 +188,9 @@ def _note(asked: dict[str, Any]) -> Note:
     return Note(asked.get("comment"), asked.get("properties") or {}, more=kept)
 
 
-def _about(ws: Any, note: Note) -> dict[str, Any]:
+def _about(ws: Any, note: Note, owner: str = "") -> dict[str, Any]:
     about: dict[str, Any] = {
-        "owner": ws.user,
+        "owner": owner or ws.user,
         "created_at": note.created_at,
         "created_by": ws.user,
         "updated_at": note.created_at,

@@ -6,11 +6,11 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 
-from tests.workspace.errors import NotCovered, bad_request
-from tests.workspace.routes.request import SIGNED_IN, Body, Ws, only, required
+from tests.workspace.errors import ApiError, NotCovered, bad_request
+from tests.workspace.routes.request import SIGNED_IN, Body, Me, Ws, only, required
 
 api = APIRouter()
 FILES = "/api/2.0/fs/files"
@@ -18,33 +18,53 @@ DIRECTORIES = "/api/2.0/fs/directories"
 PAGE = 1000
 
 
-@api.put(f"{FILES}{{path:path}}", dependencies=SIGNED_IN)
+def _may(privilege: str) -> list[Any]:
+    def check(path: str, ws: Ws, user: Me) -> None:
+        _check(ws, user, privilege, path)
+
+    return [Depends(check)]
+
+
+def _check(ws: Any, user: str, privilege: str, path: str) -> None:
+    """403 unless the volume of a path may be read, or written. What is not there is a 404 first."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "Volumes" and len(parts) >= 4:
+        ws.volumes.find(path)
+        full = ".".join(parts[1:4])
+        if not ws.may_use_volume(user, privilege, full):
+            raise ApiError(403, "PERMISSION_DENIED", f"User {user} does not have {privilege} on Volume '{full}'.")
+
+
+READS, WRITES = _may("READ VOLUME"), _may("WRITE VOLUME")
+
+
+@api.put(f"{FILES}{{path:path}}", dependencies=WRITES)
 async def upload(path: str, request: Request, ws: Ws) -> Response:
     """A file in one piece."""
     ws.volumes.write(path, await request.body(), overwrite=_is_true(request, "overwrite"))
     return Response(status_code=204)
 
 
-@api.get(f"{FILES}{{path:path}}", dependencies=SIGNED_IN)
+@api.get(f"{FILES}{{path:path}}", dependencies=READS)
 def download(path: str, ws: Ws) -> Response:
     """A file's bytes."""
     return _file(ws.volumes.file(path))
 
 
-@api.head(f"{FILES}{{path:path}}", dependencies=SIGNED_IN)
+@api.head(f"{FILES}{{path:path}}", dependencies=READS)
 def about(path: str, ws: Ws) -> Response:
     """A file's size and time."""
     return _file(ws.volumes.file(path))
 
 
-@api.delete(f"{FILES}{{path:path}}", dependencies=SIGNED_IN)
+@api.delete(f"{FILES}{{path:path}}", dependencies=WRITES)
 def delete(path: str, ws: Ws) -> Response:
     """A file goes."""
     ws.volumes.delete(path)
     return Response(status_code=204)
 
 
-@api.post(f"{FILES}{{path:path}}", dependencies=SIGNED_IN)
+@api.post(f"{FILES}{{path:path}}", dependencies=WRITES)
 def multipart(path: str, request: Request, given: Body, ws: Ws) -> dict[str, Any]:
     """Begin or complete an upload in parts."""
     action = request.query_params.get("action")
@@ -78,11 +98,12 @@ def abort_url(given: Body, ws: Ws) -> dict[str, Any]:
 
 
 @api.post("/api/2.0/fs/create-download-url", dependencies=SIGNED_IN)
-def download_url(request: Request, ws: Ws) -> dict[str, Any]:
+def download_url(request: Request, ws: Ws, user: Me) -> dict[str, Any]:
     """A link that needs no authorization and expires."""
     path = request.query_params["path"]
+    _check(ws, user, "READ VOLUME", path)
     ws.volumes.file(path)
-    expires = (datetime.now(UTC) + timedelta(minutes=15)).timestamp()
+    expires = (datetime.now(UTC) + timedelta(seconds=ws.link_seconds)).timestamp()
     return {"url": f"{ws.url}/_stand-in/files{path}?expires={expires}", "headers": []}
 
 
@@ -111,28 +132,28 @@ def presigned(path: str, request: Request, ws: Ws) -> Response:
     return _file(ws.volumes.file(path))
 
 
-@api.put(f"{DIRECTORIES}{{path:path}}", dependencies=SIGNED_IN)
+@api.put(f"{DIRECTORIES}{{path:path}}", dependencies=WRITES)
 def make_directory(path: str, ws: Ws) -> Response:
     """A directory and those above it."""
     ws.volumes.make_directory(path)
     return Response(status_code=204)
 
 
-@api.delete(f"{DIRECTORIES}{{path:path}}", dependencies=SIGNED_IN)
+@api.delete(f"{DIRECTORIES}{{path:path}}", dependencies=WRITES)
 def delete_directory(path: str, ws: Ws) -> Response:
     """An empty directory goes."""
     ws.volumes.delete_directory(path)
     return Response(status_code=204)
 
 
-@api.head(f"{DIRECTORIES}{{path:path}}", dependencies=SIGNED_IN)
+@api.head(f"{DIRECTORIES}{{path:path}}", dependencies=READS)
 def about_directory(path: str, ws: Ws) -> Response:
     """Whether a directory is there."""
     ws.volumes.directory(path)
     return Response(status_code=200)
 
 
-@api.get(f"{DIRECTORIES}{{path:path}}", dependencies=SIGNED_IN)
+@api.get(f"{DIRECTORIES}{{path:path}}", dependencies=READS)
 def list_directory(path: str, request: Request, ws: Ws) -> dict[str, Any]:
     """What is in a directory, a page at a time."""
     size = int(request.query_params.get("page_size") or PAGE)

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from tests.workspace.errors import bad_request
+from tests.workspace.errors import ApiError, bad_request
 from tests.workspace.genie import Conversation, Message, Space
-from tests.workspace.routes.request import SIGNED_IN, Body, Ws, only, required
+from tests.workspace.routes.request import SIGNED_IN, Body, Me, Ws, only, required
 from tests.workspace.routes.statements import describe
 
 api = APIRouter(prefix="/api/2.0/genie/spaces", dependencies=SIGNED_IN)
@@ -15,21 +15,23 @@ _FIELDS = ("content", "enable_visualization", "agent_type")
 
 
 @api.get("")
-def list_spaces(ws: Ws) -> dict[str, Any]:
-    """All spaces."""
-    return {"spaces": [_space(ws, space) for space in ws.genie.spaces.values()]}
+def list_spaces(ws: Ws, user: Me) -> dict[str, Any]:
+    """The spaces that one may see."""
+    seen = [known for known in ws.genie.spaces.values() if ws.grants.holds(user, "CAN_READ", "genie", known.id)]
+    return {"spaces": [_space(ws, space) for space in seen]}
 
 
 @api.get("/{space}")
-def get_space(space: str, ws: Ws) -> dict[str, Any]:
+def get_space(space: str, ws: Ws, user: Me) -> dict[str, Any]:
     """One space."""
-    return _space(ws, ws.genie.space(space))
+    return _space(ws, _allowed(ws, space, user, "CAN_READ"))
 
 
 @api.post("/{space}/start-conversation")
-def start_conversation(space: str, given: Body, ws: Ws) -> dict[str, Any]:
+def start_conversation(space: str, given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """A first question."""
-    message = ws.genie.start(space, required(only(given, *_FIELDS), "content"))
+    _allowed(ws, space, user, "CAN_RUN")
+    message = ws.genie.start(space, required(only(given, *_FIELDS), "content"), user)
     return {
         "conversation_id": message.conversation,
         "message_id": message.id,
@@ -39,10 +41,10 @@ def start_conversation(space: str, given: Body, ws: Ws) -> dict[str, Any]:
 
 
 @api.get("/{space}/conversations")
-def list_conversations(space: str, ws: Ws) -> dict[str, Any]:
-    """The conversations of a space."""
-    ws.genie.space(space)
-    found = [known for known in ws.genie.conversations.values() if known.space == space]
+def list_conversations(space: str, ws: Ws, user: Me) -> dict[str, Any]:
+    """One's conversations in a space."""
+    _allowed(ws, space, user, "CAN_RUN")
+    found = [known for known in ws.genie.conversations.values() if (known.space, known.user) == (space, user)]
     return {
         "conversations": [
             {"conversation_id": known.id, "title": known.title, "created_timestamp": known.created_at}
@@ -52,27 +54,29 @@ def list_conversations(space: str, ws: Ws) -> dict[str, Any]:
 
 
 @api.delete("/{space}/conversations/{conversation}")
-def delete_conversation(space: str, conversation: str, ws: Ws) -> dict[str, Any]:
+def delete_conversation(space: str, conversation: str, ws: Ws, user: Me) -> dict[str, Any]:
     """A conversation goes."""
-    del ws.genie.conversations[ws.genie.conversation(space, conversation).id]
+    del ws.genie.conversations[_own(ws, space, conversation, user).id]
     return {}
 
 
 @api.get("/{space}/conversations/{conversation}/messages")
-def list_messages(space: str, conversation: str, ws: Ws) -> dict[str, Any]:
+def list_messages(space: str, conversation: str, ws: Ws, user: Me) -> dict[str, Any]:
     """The messages of a conversation."""
-    return {"messages": [_describe(message) for message in ws.genie.conversation(space, conversation).messages]}
+    return {"messages": [_describe(message) for message in _own(ws, space, conversation, user).messages]}
 
 
 @api.post("/{space}/conversations/{conversation}/messages")
-def create_message(space: str, conversation: str, given: Body, ws: Ws) -> dict[str, Any]:
+def create_message(space: str, conversation: str, given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """A further question."""
+    _own(ws, space, conversation, user)
     return _describe(ws.genie.ask(space, conversation, required(only(given, *_FIELDS), "content")))
 
 
 @api.get(_MESSAGE)
-def get_message(space: str, conversation: str, message: str, ws: Ws) -> dict[str, Any]:
+def get_message(space: str, conversation: str, message: str, ws: Ws, user: Me) -> dict[str, Any]:
     """A message, one step further than at the last look."""
+    _own(ws, space, conversation, user)
     found = ws.genie.message(space, conversation, message)
     found.looks += 1
     return _describe(found)
@@ -81,24 +85,49 @@ def get_message(space: str, conversation: str, message: str, ws: Ws) -> dict[str
 @api.get(_MESSAGE + "/query-result")
 @api.get(_MESSAGE + "/query-result/{attachment}")
 @api.get(_MESSAGE + "/attachments/{attachment}/query-result")
-def query_result(space: str, conversation: str, message: str, ws: Ws, attachment: str = "") -> dict[str, Any]:
+def query_result(
+    space: str, conversation: str, message: str, ws: Ws, user: Me, attachment: str = ""
+) -> dict[str, Any]:
     """The rows of a message's query."""
+    _own(ws, space, conversation, user)
     found = ws.genie.message(space, conversation, message)
     if found.statement is None or attachment not in ("", found.attachment):
         raise bad_request("the message has no such query attachment")
-    return {"statement_response": describe(found.statement, ws.url)}
+    if found.status == "QUERY_RESULT_EXPIRED":
+        raise bad_request("The query result has expired. Execute the query again.", "BAD_REQUEST")
+    return {"statement_response": describe(found.statement, ws)}
 
 
 @api.post(_MESSAGE + "/execute-query")
 @api.post(_MESSAGE + "/attachments/{attachment}/execute-query")
-def execute_query(space: str, conversation: str, message: str, ws: Ws, attachment: str = "") -> dict[str, Any]:
+def execute_query(
+    space: str, conversation: str, message: str, ws: Ws, user: Me, attachment: str = ""
+) -> dict[str, Any]:
     """Run a message's query again."""
+    _own(ws, space, conversation, user)
     found = ws.genie.message(space, conversation, message)
     if found.statement is None or attachment not in ("", found.attachment):
         raise bad_request("the message has no such query attachment")
     statement = ws.genie.run(found)
+    found.executed_again = True
     statement.wait(10)
-    return {"statement_response": describe(statement, ws.url)}
+    return {"statement_response": describe(statement, ws)}
+
+
+def _allowed(ws: Any, space_id: str, user: str, level: str) -> Space:
+    """A space that one may read or ask."""
+    space: Space = ws.genie.space(space_id)
+    ws.grants.check(user, level, "genie", space.id)
+    return space
+
+
+def _own(ws: Any, space: str, conversation: str, user: str) -> Conversation:
+    """A conversation of one's own, in a space that one may ask."""
+    _allowed(ws, space, user, "CAN_RUN")
+    found: Conversation = ws.genie.conversation(space, conversation)
+    if found.user != user and not ws.principals.is_admin(user):
+        raise ApiError(403, "PERMISSION_DENIED", f"User {user} does not own the conversation {conversation}.")
+    return found
 
 
 def _space(ws: Any, space: Space) -> dict[str, Any]:
@@ -136,7 +165,7 @@ def _describe(message: Message) -> dict[str, Any]:
         "user_id": 1,
     }
     if status == "FAILED":
-        about["error"] = {"error": message.answer.error, "type": "SQL_EXECUTION_EXCEPTION"}
+        about["error"] = {"error": message.error, "type": "SQL_EXECUTION_EXCEPTION"}
     elif status in ("COMPLETED", "QUERY_RESULT_EXPIRED"):
         about["attachments"] = _attachments(message)
     return about

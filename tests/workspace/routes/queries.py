@@ -10,7 +10,7 @@ _FORCE = frozenset({"force"})
 HONOURED: dict[str, frozenset[str]] = {
     f"{_JOBS}/get": frozenset({"job_id"}),
     f"{_JOBS}/list": frozenset({"name", "expand_tasks"}),
-    f"{_JOBS}/runs/get": frozenset({"run_id"}),
+    f"{_JOBS}/runs/get": frozenset({"run_id", "include_history"}),
     f"{_JOBS}/runs/get-output": frozenset({"run_id"}),
     f"{_JOBS}/runs/list": frozenset({"job_id", "active_only", "completed_only", "expand_tasks"}),
     "/api/2.0/fs/files{path:path}": frozenset({"overwrite", "action", "session_token", "upload_type"}),
@@ -20,6 +20,9 @@ HONOURED: dict[str, frozenset[str]] = {
     f"{_WORKSPACE}/get-status": frozenset({"path"}),
     "/api/2.0/secrets/get": frozenset({"scope", "key"}),
     "/api/2.0/secrets/list": frozenset({"scope"}),
+    "/api/2.0/secrets/acls/list": frozenset({"scope"}),
+    "/api/2.0/secrets/acls/get": frozenset({"scope", "principal"}),
+    "/api/2.1/clusters/get": frozenset({"cluster_id"}),
     f"{_UC}/catalogs/{{name}}": _FORCE,
     f"{_UC}/schemas": frozenset({"catalog_name"}),
     f"{_UC}/schemas/{{full_name}}": _FORCE,

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from tests.workspace.workspace import Workspace
 
 
+# The largest bodies, in bytes: a model endpoint's, a statement's, an imported notebook's (10 MB in base64), any other.
+_MB = 1024 * 1024
+LIMITS = {"/serving-endpoints": 16 * _MB, "/api/2.0/sql/statements": 16 * _MB, "/api/2.0/workspace/import": 14 * _MB}
+LARGEST = 10 * _MB
+
+
 def workspace(request: Request) -> "Workspace":
     """The workspace that serves this request."""
     return cast("Workspace", request.app.state.workspace)
@@ -22,7 +28,7 @@ def principal(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value:
         raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API.")
-    who = workspace(request).tokens.principal(value)
+    who = workspace(request).tokens.principal(value, request.url.path)
     not_honoured = unknown(request.scope["route"].path, set(request.query_params))
     if not_honoured:
         raise NotCovered(f"the query parameter(s) {', '.join(not_honoured)}")
@@ -34,6 +40,10 @@ async def body(request: Request) -> dict[str, Any]:
     raw = await request.body()
     if not raw:
         return {}
+    limit = next((limit for path, limit in LIMITS.items() if request.url.path.startswith(path)), LARGEST)
+    if len(raw) > limit:
+        message = f"The request of {len(raw)} bytes exceeds the limit of {limit} bytes."
+        raise ApiError(413, "MAX_REQUEST_SIZE_EXCEEDED", message)
     try:
         value = json.loads(raw)
     except ValueError as error:

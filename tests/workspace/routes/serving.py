@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from tests.workspace.completion import chunks, whole
 from tests.workspace.errors import ApiError, bad_request
-from tests.workspace.routes.request import SIGNED_IN, Body, Ws, required
+from tests.workspace.routes.request import SIGNED_IN, Body, Me, Ws, required
 from tests.workspace.serving import Endpoint
 
 if TYPE_CHECKING:
@@ -23,27 +23,30 @@ DIMENSIONS = 8
 
 
 @api.get("/api/2.0/serving-endpoints")
-def index(ws: Ws) -> dict[str, Any]:
-    """All endpoints."""
-    return {"endpoints": [_describe(endpoint) for endpoint in ws.serving.endpoints.values()]}
+def index(ws: Ws, user: Me) -> dict[str, Any]:
+    """The endpoints that one may see."""
+    seen = [known for known in ws.serving.endpoints.values() if _may(ws, user, "CAN_VIEW", known.name)]
+    return {"endpoints": [_describe(endpoint) for endpoint in seen]}
 
 
 @api.get("/api/2.0/serving-endpoints/{name}")
-def get(name: str, ws: Ws) -> dict[str, Any]:
+def get(name: str, ws: Ws, user: Me) -> dict[str, Any]:
     """One endpoint."""
+    _check(ws, user, "CAN_VIEW", name)
     return _describe(ws.serving.endpoint(name))
 
 
 @api.post("/serving-endpoints/chat/completions")
-def chat(given: Body, ws: Ws) -> Response:
+def chat(given: Body, ws: Ws, user: Me) -> Response:
     """A chat completion by the model named in the body."""
-    return _answer(ws, str(required(given, "model")), given)
+    return _answer(ws, user, str(required(given, "model")), given)
 
 
 @api.post("/serving-endpoints/responses")
-def responses(given: Body, ws: Ws) -> Response:
+def responses(given: Body, ws: Ws, user: Me) -> Response:
     """A response by the served agent named in the body."""
     name = str(required(given, "model"))
+    _check(ws, user, "CAN_QUERY", name)
     endpoint = ws.serving.endpoint(name)
     if endpoint.forward_to is None:
         raise bad_request(f"{name} does not serve the Responses API")
@@ -51,19 +54,30 @@ def responses(given: Body, ws: Ws) -> Response:
 
 
 @api.post("/serving-endpoints/embeddings")
-def embeddings(given: Body, ws: Ws) -> dict[str, Any]:
+def embeddings(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """Embeddings by the model named in the body: the same text has the same vector, and no meaning."""
     name = str(required(given, "model"))
+    _check(ws, user, "CAN_QUERY", name)
     return _embed(ws.serving.endpoint(name), given)
 
 
 @api.post("/serving-endpoints/{name}/invocations")
-def invocations(name: str, given: Body, ws: Ws) -> Response:
+def invocations(name: str, given: Body, ws: Ws, user: Me) -> Response:
     """A query of an endpoint by its name."""
-    return _answer(ws, name, given)
+    return _answer(ws, user, name, given)
 
 
-def _answer(ws: Any, name: str, given: dict[str, Any]) -> Response:
+def _check(ws: Any, user: str, level: str, name: str) -> None:
+    ws.serving.endpoint(name)
+    ws.grants.check(user, level, "serving-endpoints", name)
+
+
+def _may(ws: Any, user: str, level: str, name: str) -> bool:
+    return bool(ws.grants.holds(user, level, "serving-endpoints", name))
+
+
+def _answer(ws: Any, user: str, name: str, given: dict[str, Any]) -> Response:
+    _check(ws, user, "CAN_QUERY", name)
     endpoint = ws.serving.endpoint(name)
     if endpoint.forward_to:
         return _forward(endpoint, given)

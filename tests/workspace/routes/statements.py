@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from tests.workspace.errors import bad_request, not_found
+from tests.workspace.errors import ApiError, bad_request, not_found
 from tests.workspace.routes.request import SIGNED_IN, Body, Me, Ws, only, required
 from tests.workspace.sql.engine import Query, Session
 from tests.workspace.sql.namespace import Namespace
@@ -28,7 +28,6 @@ _FIELDS = (
     "on_wait_timeout",
 )
 _FORMATS = {"INLINE": ("JSON_ARRAY",), "EXTERNAL_LINKS": ("JSON_ARRAY", "ARROW_STREAM", "CSV")}
-LINK_LIFETIME = timedelta(minutes=15)
 
 
 @api.post(PATH)
@@ -41,6 +40,7 @@ def execute(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
         raise bad_request(f"The format {format_name} is not supported with the disposition {disposition}.")
     warehouse_id = str(required(asked, "warehouse_id"))
     ws.warehouses.get(warehouse_id)
+    ws.grants.check(user, "CAN_USE", "warehouses", warehouse_id)
     seconds = _timeout(asked.get("wait_timeout", "10s"))
     namespace = Namespace(asked.get("catalog") or "main", asked.get("schema") or "default")
     statement = ws.statements.start(
@@ -52,36 +52,36 @@ def execute(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     statement.disposition, statement.format = disposition, format_name
     if seconds and not statement.wait(seconds) and asked.get("on_wait_timeout") == "CANCEL":
         statement.cancel()
-    return describe(statement, ws.url)
+    return describe(statement, ws)
 
 
 @api.get(f"{PATH}/{{statement_id}}", dependencies=SIGNED_IN)
-def get(statement_id: str, ws: Ws) -> dict[str, Any]:
+def get(statement_id: str, ws: Ws, user: Me) -> dict[str, Any]:
     """A statement's state and, when it has succeeded, its first chunk."""
-    return describe(ws.statements.get(statement_id), ws.url)
+    return describe(_own(ws, statement_id, user), ws)
 
 
 @api.post(f"{PATH}/{{statement_id}}/cancel", dependencies=SIGNED_IN)
-def cancel(statement_id: str, ws: Ws) -> dict[str, Any]:
+def cancel(statement_id: str, ws: Ws, user: Me) -> dict[str, Any]:
     """Cancel; nothing happens to one that has ended."""
-    ws.statements.get(statement_id).cancel()
+    _own(ws, statement_id, user).cancel()
     return {}
 
 
 @api.delete(f"{PATH}/{{statement_id}}", dependencies=SIGNED_IN)
-def close(statement_id: str, ws: Ws) -> dict[str, Any]:
+def close(statement_id: str, ws: Ws, user: Me) -> dict[str, Any]:
     """Let go of the result; again and again if you like."""
-    ws.statements.get(statement_id).close()
+    _own(ws, statement_id, user).close()
     return {}
 
 
 @api.get(f"{PATH}/{{statement_id}}/result/chunks/{{index}}", dependencies=SIGNED_IN)
-def chunk(statement_id: str, index: int, ws: Ws) -> dict[str, Any]:
+def chunk(statement_id: str, index: int, ws: Ws, user: Me) -> dict[str, Any]:
     """One chunk of the result."""
-    statement = ws.statements.get(statement_id)
+    statement = _own(ws, statement_id, user)
     if statement.state != "SUCCEEDED":
         raise not_found(f"The statement {statement_id} has no result: it is {statement.state}.", "NOT_FOUND")
-    return _data(statement, statement.chunk(index), ws.url)
+    return _data(statement, statement.chunk(index), ws)
 
 
 @api.get("/_stand-in/results/{statement_id}/{index}")
@@ -99,6 +99,14 @@ def external(statement_id: str, index: int, request: Request, ws: Ws) -> Respons
     return Response(data, media_type="application/octet-stream")
 
 
+def _own(ws: Any, statement_id: str, user: str) -> Statement:
+    """A statement of the user's own; another's is refused."""
+    statement: Statement = ws.statements.get(statement_id)
+    if statement.user != user and not ws.principals.is_admin(user):
+        raise ApiError(403, "PERMISSION_DENIED", f"The statement {statement_id} was not executed by {user}.")
+    return statement
+
+
 def _timeout(value: str) -> float:
     seconds = value.removesuffix("s")
     if not seconds.isdigit() or not (int(seconds) == 0 or 5 <= int(seconds) <= 50):
@@ -113,7 +121,7 @@ def _parameters(asked: dict[str, Any]) -> list[Parameter]:
     ]
 
 
-def describe(statement: Statement, url: str) -> dict[str, Any]:
+def describe(statement: Statement, ws: Any) -> dict[str, Any]:
     about: dict[str, Any] = {"statement_id": statement.id, "status": {"state": statement.state}}
     table = statement.table
     if statement.state == "FAILED" and statement.problem:
@@ -124,7 +132,7 @@ def describe(statement: Statement, url: str) -> dict[str, Any]:
             return _too_large(about)
         about["manifest"] = _manifest(statement)
         chunks = statement.chunks
-        about["result"] = _data(statement, chunks[0], url) if chunks else {}
+        about["result"] = _data(statement, chunks[0], ws) if chunks else {}
     return about
 
 
@@ -162,7 +170,7 @@ def _place(chunk: Chunk) -> dict[str, Any]:
     return {"chunk_index": chunk.index, "row_offset": chunk.offset, "row_count": chunk.rows}
 
 
-def _data(statement: Statement, chunk: Chunk, url: str) -> dict[str, Any]:
+def _data(statement: Statement, chunk: Chunk, ws: Any) -> dict[str, Any]:
     place = _place(chunk)
     if chunk.index + 1 < len(statement.chunks):
         following = chunk.index + 1
@@ -170,9 +178,9 @@ def _data(statement: Statement, chunk: Chunk, url: str) -> dict[str, Any]:
         place["next_chunk_internal_link"] = f"{PATH}/{statement.id}/result/chunks/{following}"
     if statement.disposition == "INLINE":
         return {**place, "data_array": statement.rows(chunk)}
-    expires = datetime.now(UTC) + LINK_LIFETIME
+    expires = datetime.now(UTC) + timedelta(seconds=ws.link_seconds)
     place |= {
-        "external_link": result_link(url, statement.id, chunk.index, statement.format, expires),
+        "external_link": result_link(ws.url, statement.id, chunk.index, statement.format, expires),
         "expiration": expires.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "byte_count": len(encoded(statement, chunk.index, statement.format, False)),
     }

@@ -16,6 +16,7 @@ async def call(warehouse_id: str, request: Request, ws: Ws, user: Me) -> Respons
     from tests.workspace.sql.thrift import serve
 
     ws.warehouses.get(warehouse_id)
+    ws.grants.check(user, "CAN_USE", "warehouses", warehouse_id)
     answer = await run_in_threadpool(serve, ws, warehouse_id, user, await request.body())
     return Response(answer, media_type="application/x-thrift")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from tests.workspace.routes.request import SIGNED_IN, Ws
+from tests.workspace.routes.request import SIGNED_IN, Me, Ws
 from tests.workspace.warehouses import Warehouse
 
 api = APIRouter(prefix="/api/2.0/sql/warehouses", dependencies=SIGNED_IN)
@@ -23,15 +23,19 @@ def get(warehouse_id: str, ws: Ws) -> dict[str, Any]:
 
 
 @api.post("/{warehouse_id}/start")
-def start(warehouse_id: str, ws: Ws) -> dict[str, Any]:
+def start(warehouse_id: str, ws: Ws, user: Me) -> dict[str, Any]:
     """Begin to start it."""
+    ws.warehouses.get(warehouse_id)
+    ws.grants.check(user, "CAN_USE", "warehouses", warehouse_id)
     ws.warehouses.start(warehouse_id)
     return {}
 
 
 @api.post("/{warehouse_id}/stop")
-def stop(warehouse_id: str, ws: Ws) -> dict[str, Any]:
+def stop(warehouse_id: str, ws: Ws, user: Me) -> dict[str, Any]:
     """Stop it."""
+    ws.warehouses.get(warehouse_id)
+    ws.grants.check(user, "CAN_MANAGE", "warehouses", warehouse_id)
     ws.warehouses.stop(warehouse_id)
     return {}
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tests.workspace.spark_error import SparkError
-from tests.workspace.sql import affected, feed, lakehouse, metadata
+from tests.workspace.sql import affected, feed, granting, lakehouse, metadata
+from tests.workspace.sql.access import Access, check_statement, owned
 from tests.workspace.sql.namespace import Namespace, complete
 from tests.workspace.sql.parameters import Parameter
 from tests.workspace.sql.problems import problem
@@ -17,6 +18,7 @@ from tests.workspace.sql.types import normal
 
 if TYPE_CHECKING:
     from tests.workspace.sail import Sail
+    from tests.workspace.spark import Spark
 
 NOTHING = pa.table({})
 _WRITES = re.compile(r"\s*(insert|update|delete|merge)\b", re.IGNORECASE)
@@ -41,19 +43,24 @@ class Query:
 
 
 class SqlEngine:
-    """Runs statements. `sail` is asked for on every use, for it starts late and may restart."""
+    """Runs statements. `sail` is asked for on every use, for it starts late and may restart; `shaped` hears of each."""
 
-    def __init__(self, sail: "Callable[[], Sail]", scratch: Path) -> None:
+    def __init__(self, sail: "Callable[[], Sail]", access: Access, shaped: "Callable[[str, Spark], None]", scratch: Path) -> None:
         self._sail = sail
+        self.access = access
+        self._shaped = shaped
         self.scratch = scratch
 
     def run(self, query: Query, session: Session) -> pa.Table:
         """The rows of a statement; an empty table without columns for one that has none. Raises SqlProblem."""
         text = query.text.strip().rstrip(";").rstrip()
-        for kind, act in (*metadata.STATEMENTS, *lakehouse.STATEMENTS):
+        check_statement(self, text, session)
+        for kind, act in (*metadata.STATEMENTS, *lakehouse.STATEMENTS, *granting.STATEMENTS):
             if match := kind.match(text):
                 return act(self, match, session)
-        return self._answer(text, query, session)
+        answer = self._answer(text, query, session)
+        self.access.made(session.user, owned(text, None, session.namespace))
+        return answer
 
     def rows(self, text: str) -> list[dict[str, Any]]:
         """The rows of an internal statement, as it stands."""
@@ -62,7 +69,7 @@ class SqlEngine:
     def spark(self, text: str, arguments: Any = None, tag: str = "") -> pa.Table:
         """A statement of the engine's own dialect."""
         try:
-            return self._sail().spark.sql(text, arguments, tag=tag)
+            return self._on_sail(text, arguments, tag)
         except SparkError as error:
             raise problem(error, text) from error
 
@@ -76,6 +83,12 @@ class SqlEngine:
             row["tableName"].lower() for row in self.rows("SHOW VIEWS IN main.default") if row["isTemporary"]
         )
 
+    def _on_sail(self, text: str, arguments: Any, tag: str) -> pa.Table:
+        spark = self._sail().spark
+        table = spark.sql(text, arguments, tag=tag)
+        self._shaped(text, spark)
+        return table
+
     def _answer(self, text: str, query: Query, session: Session) -> pa.Table:
         from tests.workspace.sql.literals import literals
 
@@ -88,7 +101,7 @@ class SqlEngine:
             return fed
         try:
             ready = lakehouse.with_tables(self, whole, session)
-            table = self._sail().spark.sql(ready, arguments, tag=query.tag)
+            table = self._on_sail(ready, arguments, query.tag)
         except SparkError as error:
             raise problem(error, text) from error
         return normal(_as_databricks(self, text, table, session))

@@ -105,7 +105,7 @@ def _rows(engine: "SqlEngine", table: exp.Table, session: "Session") -> pa.Table
     if isinstance(table.this, exp.Anonymous) and str(table.this.this).lower() == "table_changes":
         return _changes(engine, table.this.expressions, session)
     if table.db.lower() == "information_schema":
-        return _information(engine, table.catalog or session.namespace.catalog, table.name.lower())
+        return _information(engine, table.catalog or session.namespace.catalog, table.name.lower(), session.user)
     return None
 
 
@@ -130,7 +130,7 @@ def _as_spark(rows: pa.Table) -> pa.Table:
     return plain.set_column(position, "_commit_timestamp", moments)
 
 
-def _information(engine: "SqlEngine", catalog: str, name: str) -> pa.Table:
+def _information(engine: "SqlEngine", catalog: str, name: str, user: str) -> pa.Table:
     chosen = metadata.catalogs(engine) if catalog == "system" else [catalog]
     chosen = [known for known in chosen if known != "system"]
     if name == "catalogs":
@@ -139,10 +139,10 @@ def _information(engine: "SqlEngine", catalog: str, name: str) -> pa.Table:
     if name == "schemata":
         return _table(("catalog_name", "schema_name"), pairs)
     if name == "tables":
-        return _table(("table_catalog", "table_schema", "table_name", "table_type"), _tables(engine, pairs))
+        return _table(("table_catalog", "table_schema", "table_name", "table_type"), _tables(engine, pairs, user))
     if name == "columns":
         names = ("table_catalog", "table_schema", "table_name", "column_name", "data_type", "is_nullable", "comment")
-        return _columns(_table((*names, "position"), _column_rows(engine, pairs)))
+        return _columns(_table((*names, "position"), _column_rows(engine, pairs, user)))
     raise not_covered(f"information_schema.{name}")
 
 
@@ -151,19 +151,21 @@ def _columns(table: pa.Table) -> pa.Table:
     return table.drop_columns(["position"]).append_column("ordinal_position", position)
 
 
-def _tables(engine: "SqlEngine", pairs: list[tuple[str, str]]) -> list[tuple[str, ...]]:
+def _tables(engine: "SqlEngine", pairs: list[tuple[str, str]], user: str) -> list[tuple[str, ...]]:
+    """The tables that a user may see."""
     found: list[tuple[str, ...]] = []
     for catalog, schema in pairs:
         views = {row["tableName"] for row in engine.rows(f"SHOW VIEWS IN {metadata.quoted(catalog, schema)}")}
         for row in engine.rows(f"SHOW TABLES IN {metadata.quoted(catalog, schema)}"):
             kind = "VIEW" if row["tableName"] in views else "MANAGED"
-            found.append((catalog, schema, row["tableName"], kind))
+            if engine.access.sees(user, f"{catalog}.{schema}.{row['tableName']}"):
+                found.append((catalog, schema, row["tableName"], kind))
     return found
 
 
-def _column_rows(engine: "SqlEngine", pairs: list[tuple[str, str]]) -> list[tuple[Any, ...]]:
+def _column_rows(engine: "SqlEngine", pairs: list[tuple[str, str]], user: str) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
-    for catalog, schema, table, _ in _tables(engine, pairs):
+    for catalog, schema, table, _ in _tables(engine, pairs, user):
         for index, column in enumerate(engine.rows(f"SHOW COLUMNS IN {metadata.quoted(catalog, schema, table)}")):
             nullable = "YES" if column["nullable"] else "NO"
             kind = column["dataType"].upper()

@@ -40,6 +40,7 @@ class Statement:
         self, engine: SqlEngine, journal: Journal, query: Query, session: Session, row_limit: int | None
     ) -> None:
         self.id = str(uuid.uuid4())
+        self.user = session.user
         self.state: State = "PENDING"
         self.problem: SqlProblem | None = None
         self.table: pa.Table | None = None

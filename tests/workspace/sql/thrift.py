@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import lz4.frame
@@ -12,7 +12,7 @@ from databricks.sql.thrift_api.TCLIService import ttypes as t
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
-from tests.workspace.routes.statements import LINK_LIFETIME, result_link
+from tests.workspace.routes.statements import result_link
 from tests.workspace.sql.engine import Query, Session
 from tests.workspace.sql.namespace import Namespace
 from tests.workspace.sql.parameters import Parameter
@@ -228,7 +228,7 @@ class Service:
 
     def _links(self, operation: Operation) -> Any:
         statement = operation.statement
-        expires = datetime.now(UTC) + LINK_LIFETIME
+        expires = datetime.now(UTC) + timedelta(seconds=self._ws.link_seconds)
         links = [
             t.TSparkArrowResultLink(
                 fileLink=result_link(

@@ -1,22 +1,24 @@
-"""The process of a task: reads its order, runs a notebook or a script, writes a verdict.
+"""The process of a task: reads its order from standard input, runs a notebook, a script or a wheel, writes a verdict.
 
-Run as `python -m tests.workspace.jobs.task order.json`.
+Run as `python -m dbruntime.task` in the task's environment.
 """
 
 import ast
+import importlib
+import importlib.metadata
 import json
 import linecache
 import os
 import runpy
+import shlex
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.workspace.jobs.dbutils import DbUtils, NotebookExit
-from tests.workspace.jobs.notebook import Cell, cells
-
-_IGNORED = {"pip": "packages are those of the stand-in's own environment", "md": "", "restart_python": ""}
+from . import UserNamespaceInitializer, sdk_credential_provider, spark
+from .dbutils import DbUtils, NotebookExit, TaskValues
+from .notebook import Cell, cells
 
 
 class Names(dict[str, Any]):
@@ -25,20 +27,19 @@ class Names(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name != "spark":
             raise KeyError(name)
-        from databricks.connect import DatabricksSession
-
-        self["spark"] = DatabricksSession.builder.remote(os.environ["SPARK_REMOTE"]).getOrCreate()
+        self["spark"] = spark.session()
         return self["spark"]
 
 
 class Runner:
     """Runs the cells of one notebook, and of those that it calls."""
 
-    def __init__(self, place: Path, path: str, parameters: dict[str, str]) -> None:
+    def __init__(self, place: Path, path: str, parameters: dict[str, str], order: dict[str, Any]) -> None:
         self._place = place
         self._path = path
+        self._order = order
         self.names = Names(__name__="__main__", display=display, displayHTML=print)
-        self.names["dbutils"] = DbUtils(parameters, self._call)
+        self.names["dbutils"] = dbutils(order, parameters, self._call)
         self.names["getArgument"] = self.names["dbutils"].widgets.getArgument
 
     def run(self) -> str | None:
@@ -64,12 +65,21 @@ class Runner:
             target = cell.text.split()[0].strip("\"'")
             place, name = self._find(target)
             self._cells(place, name)
-        elif cell.kind in _IGNORED:
-            note = _IGNORED[cell.kind]
-            if note:
-                print(f"%{cell.kind} is ignored: {note}")
-        else:
+        elif cell.kind == "pip":
+            self._pip(cell)
+        elif cell.kind not in ("md", "restart_python"):
             raise NotImplementedError(f"the stand-in workspace does not cover %{cell.kind} (cell {cell.number})")
+
+    def _pip(self, cell: Cell) -> None:
+        """`%pip install`: what is installed already is, anything else fails. Wheels belong into the environment."""
+        words = shlex.split(cell.text)
+        for wanted in (word for word in words[1:] if not word.startswith("-")):
+            name = wanted.split("[")[0].split("=")[0].split("<")[0].split(">")[0].split("~")[0].strip()
+            try:
+                print(f"Requirement already satisfied: {wanted} ({importlib.metadata.version(name)})")
+            except importlib.metadata.PackageNotFoundError:
+                message = f"the stand-in workspace does not cover %pip install of what the environment lacks: {wanted}"
+                raise NotImplementedError(message) from None
 
     def _python(self, cell: Cell, path: str) -> None:
         name = f"<{path} cell {cell.number}>"
@@ -88,7 +98,7 @@ class Runner:
 
     def _call(self, target: str, arguments: dict[str, str]) -> str:
         place, path = self._find(target)
-        return Runner(place, path, arguments).run() or ""
+        return Runner(place, path, arguments, self._order).run() or ""
 
     def _find(self, target: str) -> tuple[Path, str]:
         """A notebook named by an absolute path or relative to this one."""
@@ -107,15 +117,47 @@ def display(value: object = None, *_: object, **__: object) -> None:
     print(value)
 
 
+def dbutils(order: dict[str, Any], parameters: dict[str, str], call: Any) -> DbUtils:
+    """A task's `dbutils`."""
+    return DbUtils(parameters, call, TaskValues(Path(order["values"]), order["task_key"]))
+
+
 def carry_out(order: dict[str, Any]) -> str | None:
     """Do what the order says; a notebook's exit value."""
     if "notebook" in order:
         sys.path.insert(0, str(Path(order["notebook"]).parent))
-        return Runner(Path(order["notebook"]), order["path"], order["widgets"]).run()
+        runner = Runner(Path(order["notebook"]), order["path"], order["widgets"], order)
+        offer(runner.names["dbutils"])
+        return runner.run()
+    offer(dbutils(order, order.get("named") or {}, None))
+    if "wheel" in order:
+        sys.argv = [order["wheel"], *order["arguments"], *(f"--{key}={value}" for key, value in order["named"].items())]
+        returned = entry_point(order["wheel"], order["entry_point"])()
+        return sys.exit(returned) if isinstance(returned, int) and returned else None
     sys.argv = [order["script"], *order["arguments"]]
     sys.path.insert(0, str(Path(order["script"]).parent))
     runpy.run_path(order["script"], run_name="__main__")
     return None
+
+
+def offer(utilities: DbUtils) -> None:
+    """What `from databricks.sdk.runtime import …` finds."""
+    UserNamespaceInitializer.names |= {
+        "dbutils": utilities,
+        "spark": spark.Spark(),
+        "display": display,
+        "displayHTML": print,
+        "getArgument": utilities.widgets.getArgument,
+    }
+
+
+def entry_point(package: str, name: str) -> Any:
+    """A wheel's entry point by its name, else the package's function of that name."""
+    found = importlib.metadata.distribution(package).entry_points
+    named = [point for point in found if point.name == name and point.group in ("console_scripts", "group_1", "packages")]
+    if named:
+        return named[0].load()
+    return getattr(importlib.import_module(package.replace("-", "_")), name)
 
 
 def verdict(order: dict[str, Any]) -> dict[str, str | None]:
@@ -133,7 +175,10 @@ def verdict(order: dict[str, Any]) -> dict[str, str | None]:
 
 def main() -> int:
     """The entry."""
-    order = json.loads(Path(sys.argv[1]).read_text())
+    order = json.load(sys.stdin)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sdk_credential_provider.sign_in = sdk_credential_provider.SignIn(order["host"], order["token"])
+    spark.connect_to(order["spark"])
     done = verdict(order)
     Path(order["verdict"]).write_text(json.dumps(done))
     sys.stdout.flush()

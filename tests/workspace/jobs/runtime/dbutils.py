@@ -1,8 +1,14 @@
-"""`dbutils` in a job: widgets and notebooks here, secrets and files through the SDK's own, that is by REST."""
+"""`dbutils` in a job: widgets, notebooks and task values here; secrets and files through the SDK's own, that is by REST."""
 
+import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+
+VALUE_LIMIT = 48 * 1024
 
 
 class NotebookExit(Exception):
@@ -75,18 +81,66 @@ class Notebooks:
         return self._run(path, arguments or {})
 
 
+class TaskValues:
+    """`dbutils.jobs.taskValues`: what tasks of one run leave for each other, in a file each."""
+
+    def __init__(self, directory: Path, task: str) -> None:
+        self._directory = directory
+        self._task = task
+
+    def set(self, key: str, value: Any) -> None:
+        """Leave a value, of at most 48 KiB as JSON."""
+        if len(json.dumps(value)) > VALUE_LIMIT:
+            raise ValueError(f"The task value {key} exceeds the limit of 48 KiB.")
+        file = self._directory / f"{_checked(self._task)}.json"
+        known = {**self._read(self._task), key: value}
+        fresh = file.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(known))
+        fresh.replace(file)
+
+    def get(self, taskKey: str, key: str, default: Any = None, debugValue: Any = None) -> Any:  # noqa: N803
+        """A value that a task before this one left."""
+        found = self._read(taskKey)
+        if key in found:
+            return found[key]
+        if default is None:
+            raise ValueError(f"Task value with task key {taskKey} and key {key} is not found, and there is no default.")
+        return default
+
+    def _read(self, task: str) -> dict[str, Any]:
+        file = self._directory / f"{_checked(task)}.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _checked(task: str) -> str:
+    if not re.fullmatch(r"[\w-]{1,100}", task):
+        raise ValueError(f"{task!r} is not a task key")
+    return task
+
+
+class JobUtils:
+    """`dbutils.jobs`."""
+
+    def __init__(self, values: TaskValues) -> None:
+        self.taskValues = values  # noqa: N815
+
+
 class DbUtils:
     """The object of that name in a notebook."""
 
-    def __init__(self, parameters: Mapping[str, str], run: Callable[[str, dict[str, str]], str]) -> None:
+    def __init__(
+        self, parameters: Mapping[str, str], run: Callable[[str, dict[str, str]], str], values: TaskValues
+    ) -> None:
         self.widgets = Widgets(parameters)
         self.notebook = Notebooks(run)
+        self.jobs = JobUtils(values)
 
     @cached_property
     def _remote(self) -> Any:
         from databricks.sdk import WorkspaceClient
+        from databricks.sdk.dbutils import RemoteDbUtils
 
-        return WorkspaceClient().dbutils
+        return RemoteDbUtils(WorkspaceClient().config)
 
     @property
     def secrets(self) -> Any:
