@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from agent.execution.preview import preview
 from agent.execution.supervisor import Report
 from graph.types import ExecutionResult
-
-HEAD_BYTES, TAIL_BYTES = 48_000, 16_000
-"""What the result holds of each stream; the files beside it have all."""
 
 HINTS = {int(signal.SIGKILL): " (was memory short?)", int(signal.SIGSEGV): " (a crash in native code)"}
 
@@ -76,17 +74,3 @@ def _name(number: int) -> str:
 
 def _hint(number: int) -> str:
     return HINTS.get(number, "")
-
-
-def preview(path: Path) -> str:
-    """The file's text, of a long one its head and tail and how many bytes lie between."""
-    if not path.exists():
-        return ""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= HEAD_BYTES + TAIL_BYTES:
-            return file.read().decode("utf-8", "replace")
-        head = file.read(HEAD_BYTES).decode("utf-8", "replace")
-        file.seek(size - TAIL_BYTES)
-        tail = file.read().decode("utf-8", "replace")
-    return f"{head}\n... ({size - HEAD_BYTES - TAIL_BYTES} bytes omitted) ...\n{tail}"
