@@ -72,7 +72,11 @@ def test_as_many_run_at_once_as_the_job_says(ws: Workspace, target: Target, plac
 
 
 BAD = [
-    (SubmitTask("a", notebook_task=NotebookTask("/x"), existing_cluster_id="none"), None, "Cluster none does not exist"),
+    (
+        SubmitTask("a", notebook_task=NotebookTask("/x"), existing_cluster_id="none"),
+        None,
+        "Cluster none does not exist",
+    ),
     (SubmitTask("a", notebook_task=NotebookTask("/x"), environment_key="e"), None, "Environment 'e'.*not defined"),
     (SubmitTask("a", spark_python_task=SparkPythonTask("/x.py")), None, "environment_key is required"),
     (
@@ -149,7 +153,10 @@ def test_a_payload_over_the_limit_is_refused(target: Target) -> None:
 
 
 def test_a_job_is_updated_and_reset(target: Target, place: Place) -> None:
-    path, jobs = notebook(target, place, "main", "dbutils.notebook.exit(dbutils.widgets.get('x'))"), target.client().jobs
+    path, jobs = (
+        notebook(target, place, "main", "dbutils.notebook.exit(dbutils.widgets.get('x'))"),
+        target.client().jobs,
+    )
     made = job(target, path, max_concurrent_runs=3, tags={"a": "1"})
     more = Task("b", notebook_task=NotebookTask(path, {"x": "new"}))
     jobs.update(made.job_id, new_settings=JobSettings(name="renamed", tasks=[more]), fields_to_remove=["tags"])

@@ -20,7 +20,7 @@ ROUTES = sorted(
     if isinstance(route, APIRoute)
     for method in route.methods
 )
-_EXAMPLES = {"path:path": "/Volumes/a/b/c/d", "name:path": "projects/p/branches/b"}
+_EXAMPLES = {"version": "2.0", "path:path": "/Volumes/a/b/c/d", "name:path": "projects/p/branches/b"}
 
 
 def example(path: str) -> str:

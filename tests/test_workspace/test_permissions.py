@@ -75,7 +75,9 @@ def test_a_warehouse_and_each_level_above_a_table_must_be_granted(
     ):
         state, error, _ = run(client, target, f"SELECT * FROM {name}")
         assert state == "FAILED"
-        assert f"INSUFFICIENT_PERMISSIONS] Insufficient privileges: User '{executor.id}' does not have {missing}" in error
+        assert (
+            f"INSUFFICIENT_PERMISSIONS] Insufficient privileges: User '{executor.id}' does not have {missing}" in error
+        )
         assert run(admin, target, f"{grant} TO `{executor.id}`")[0] == "SUCCEEDED"
     assert run(client, target, f"SELECT * FROM {name}")[0] == "SUCCEEDED"
 
@@ -93,9 +95,7 @@ def test_a_warehouse_and_each_level_above_a_table_must_be_granted(
         "MERGE INTO {t} USING (SELECT 1 AS id) AS n ON {t}.id = n.id WHEN NOT MATCHED THEN INSERT *",
     ],
 )
-def test_reading_is_not_writing(
-    ws: Workspace, target: Target, place: Place, executor: Principal, text: str
-) -> None:
+def test_reading_is_not_writing(ws: Workspace, target: Target, place: Place, executor: Principal, text: str) -> None:
     name = table(target, place)
     reads(ws, executor.id, place)
     whole = text.format(t=name, s=f"{place.catalog}.{place.schema}", c=place.catalog)
@@ -165,9 +165,7 @@ found = [
 ]
 dbutils.notebook.exit(json.dumps(found))
 """
-    made = job(
-        target, notebook(target, place, "main", cell), run_as=JobRunAs(service_principal_name=executor.id)
-    )
+    made = job(target, notebook(target, place, "main", cell), run_as=JobRunAs(service_principal_name=executor.id))
     denials = ["AnalysisException", "AnalysisException", "AnalysisException"]
     got = json.loads(value(target, target.client().jobs.run_now(made.job_id).run_id))
     assert got == ["3", "1", *denials, "FileNotFoundError", "FileNotFoundError", executor.id]
@@ -187,9 +185,7 @@ def test_jobs_are_seen_run_and_managed_by_level(
         "jobs",
         str(made.job_id),
         access_control_list=[
-            AccessControlRequest(
-                service_principal_name=executor.id, permission_level=PermissionLevel.CAN_MANAGE_RUN
-            )
+            AccessControlRequest(service_principal_name=executor.id, permission_level=PermissionLevel.CAN_MANAGE_RUN)
         ],
     )
     assert client.jobs.get(made.job_id).settings.name == "stand-in test"

@@ -92,9 +92,7 @@ def test_libraries_on_a_cluster(ws: Workspace, target: Target, place: Place, tmp
     path = notebook(
         target, place, "main", "import os, own_lib\ndbutils.notebook.exit(os.environ['DATABRICKS_RUNTIME_VERSION'])"
     )
-    task = once(
-        path, existing_cluster_id="stand-in-libraries", libraries=[Library(whl=uploaded(target, place, wheel))]
-    )
+    task = once(path, existing_cluster_id="stand-in-libraries", libraries=[Library(whl=uploaded(target, place, wheel))])
     assert value(target, target.client().jobs.submit(tasks=[task]).run_id) == "15.4"
 
 
@@ -179,7 +177,9 @@ def tried(root):
     os.replace(file, f'{{root}}/moved')
     return found
 """
-    path = notebook(target, place, "main", cell, "import json\ndbutils.notebook.exit(json.dumps([tried(there), tried(here)]))")
+    path = notebook(
+        target, place, "main", cell, "import json\ndbutils.notebook.exit(json.dumps([tried(there), tried(here)]))"
+    )
     there, here = json.loads(value(target, target.client().jobs.submit(tasks=[once(path)]).run_id))
     assert there == [True] * 5 + ["sqlite"]
     assert here == ["done"] * 6

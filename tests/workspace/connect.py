@@ -176,9 +176,7 @@ class Connect:
         finally:
             spark.close()
 
-    def _answer(
-        self, request: Any, text: str, session: SparkSession, context: grpc.ServicerContext
-    ) -> Iterator[bytes]:
+    def _answer(self, request: Any, text: str, session: SparkSession, context: grpc.ServicerContext) -> Iterator[bytes]:
         """The rows of a special statement."""
         try:
             table = self._engine.run(Query(text), Session(session.namespace, session.user))

@@ -22,6 +22,7 @@ OUTSIDE = {
     r"/\.well-known/.*|/oidc/.*": "the SDK's configuration and OAuth",
     r"/sql/1\.0/warehouses/.*|/api/2\.0/connector-service/.*|/telemetry-.*": "databricks-sql-connector",
     r"/serving-endpoints/(chat/completions|responses|embeddings)": "OpenAI's client, for ChatDatabricks",
+    r"/api/\d\.0/mlflow/.*": "MLflow's own client, for the tracking server and Unity Catalog's registry",
     r"/api/2\.0/fs/create-.*|/_stand-in/.*": "the SDK's file transfers and signed links",
 }
 # Methods on the SDK's paths that the service modules do not have: (method, path).
@@ -132,7 +133,8 @@ def _is_an_agents(exchange: Exchange) -> bool:
 
 def _departures(operation: Operation, exchange: Exchange) -> list[str]:
     found = []
-    sent = exchange.request if isinstance(exchange.request, dict) else {}
+    is_file = exchange.path.startswith("/api/2.0/fs/files")
+    sent = exchange.request if isinstance(exchange.request, dict) and not is_file else {}
     if not operation.free_body:
         found += [f"the request key {key} is unknown to {operation.name}" for key in sorted(set(sent) - operation.keys)]
     found += [

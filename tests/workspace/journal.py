@@ -27,6 +27,7 @@ Kind = Literal[
     "credential_minted",
     "genie_asked",
     "model_called",
+    "model_served",
 ]
 
 

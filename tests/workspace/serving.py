@@ -3,6 +3,8 @@
 ws.serving.script("Hello", calls("get_weather", city="Rome"))      # two replies, in this order
 ws.serving.use(lambda request: reply(request["messages"][-1]["content"].upper()))
 ws.serving.forward("my-agent", "http://127.0.0.1:5001")            # a local MLflow server
+
+An endpoint that is created through the API loads its registered model (`model_server`) and answers by it.
 """
 
 import json
@@ -12,10 +14,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.workspace.errors import ApiError, not_found
-from tests.workspace.journal import Journal
+from tests.workspace.jobs.environment import InstallationFailed
+from tests.workspace.model_server import LoadFailed, ModelServer
+
+if TYPE_CHECKING:
+    from tests.workspace.workspace import Workspace
 
 MODEL = "stand-in-model"
 EMBEDDINGS = "stand-in-embeddings"
@@ -70,14 +76,30 @@ class Endpoint:
     per_minute: int | None = None
     served_at: deque[float] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    deployment: "Deployment | None" = None
+
+
+@dataclass
+class Deployment:
+    """What a created endpoint serves: the version that answers, and the one that is coming."""
+
+    creator: str
+    config: dict[str, Any]
+    server: ModelServer | None = None
+    pending: dict[str, Any] | None = None
+    version: int = 0
+    failure: str | None = None
+    last: dict[str, Any] = field(default_factory=dict)
 
 
 class Serving:
     """All endpoints."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, ws: "Workspace") -> None:
+        self._ws = ws
+        self._journal = ws.journal
         self._lock = threading.Lock()
+        self.user_scopes: tuple[str, ...] = ("sql", "dashboards.genie", "serving.serving-endpoints", "files.files")
         self.endpoints = {MODEL: Endpoint(MODEL), EMBEDDINGS: Endpoint(EMBEDDINGS, task="llm/v1/embeddings")}
 
     def endpoint(self, name: str) -> Endpoint:
@@ -95,6 +117,45 @@ class Serving:
     def add(self, name: str, **settings: Any) -> Endpoint:
         """A new endpoint."""
         return self.endpoints.setdefault(name, Endpoint(name, **settings))
+
+    def deploy(self, name: str, config: dict[str, Any], creator: str) -> Endpoint:
+        """Create an endpoint, or give it another version; the old one answers until the new one does."""
+        endpoint = self.add(name, task="agent/v1/responses")
+        with self._lock:
+            known = endpoint.deployment or Deployment(creator, {})
+            endpoint.deployment = known
+            if known.pending is not None:
+                raise ApiError(409, "RESOURCE_CONFLICT", f"Endpoint {name} is being updated.")
+            known.pending, known.last, known.failure = config, config, None
+        threading.Thread(target=self._bring_up, args=(endpoint, known), name=f"deploy-{name}", daemon=True).start()
+        return endpoint
+
+    def remove(self, name: str) -> None:
+        """An endpoint goes."""
+        endpoint = self.endpoints.pop(self.endpoint(name).name)
+        if endpoint.deployment and endpoint.deployment.server:
+            endpoint.deployment.server.stop()
+
+    def stop(self) -> None:
+        """End what is served."""
+        for endpoint in list(self.endpoints.values()):
+            if endpoint.deployment and endpoint.deployment.server:
+                endpoint.deployment.server.stop()
+
+    def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
+        config = deployment.pending or {}
+        try:
+            fresh = ModelServer(self._ws, endpoint.name, config["served_entities"][0], deployment.creator)
+        except (LoadFailed, InstallationFailed, ApiError, OSError) as error:
+            deployment.failure, deployment.pending = str(error), None
+            return
+        old, deployment.server = deployment.server, fresh
+        endpoint.forward_to = fresh.url
+        deployment.config, deployment.pending = config, None
+        deployment.version += 1
+        self._journal.write("model_served", endpoint.name, version=config["served_entities"][0]["entity_version"])
+        if old:
+            old.stop()
 
     def script(self, *replies: "Reply | str | ApiError", endpoint: str = MODEL) -> None:
         """Queue replies; when they are used up the endpoint fails and says so."""
@@ -119,7 +180,9 @@ class Serving:
         """Forget scripts, models, limits and what was asked."""
         with self._lock:
             for name, known in list(self.endpoints.items()):
-                self.endpoints[name] = Endpoint(name, task=known.task, forward_to=known.forward_to)
+                self.endpoints[name] = Endpoint(
+                    name, task=known.task, forward_to=known.forward_to, deployment=known.deployment
+                )
 
     def take(self, name: str, request: dict[str, Any]) -> Reply:
         """The reply to a request."""

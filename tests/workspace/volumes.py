@@ -10,6 +10,7 @@ from tests.workspace.journal import Journal
 from tests.workspace.paths import inside
 
 PREFIX = "/Volumes/"
+MODELS = "/Models/"
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Volumes:
     def __init__(self, root: Path, journal: Journal) -> None:
         self.root = root
         self.root.mkdir(parents=True)
+        self._models = root.with_name("models")
         self._journal = journal
         self._uploads: dict[str, Upload] = {}
 
@@ -36,6 +38,17 @@ class Volumes:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
+    def create_model(self, name: str, version: str) -> None:
+        """Room for the files of a registered model's version."""
+        (self._models / name / version).mkdir(parents=True, exist_ok=True)
+
+    def model(self, name: str, version: str) -> Path:
+        """Where a version's files are; 404 if there is no such version."""
+        directory = inside(self._models, f"{name}/{version}")
+        if not directory.is_dir():
+            raise not_found(f"The version {version} of the model {name} does not exist.", "NOT_FOUND")
+        return directory
+
     def remove(self, catalog: str, schema: str, name: str) -> None:
         """A volume's directory goes with all that is in it."""
         shutil.rmtree(self.root / catalog / schema / name, ignore_errors=True)
@@ -43,6 +56,8 @@ class Volumes:
     def find(self, path: str) -> Path:
         """The place of a path in a volume that exists."""
         parts = path.strip("/").split("/")
+        if path.startswith(MODELS) and len(parts) >= 5:
+            return inside(self.model(".".join(parts[1:4]), parts[4]), "/".join(parts[5:]))
         if not path.startswith(PREFIX) or len(parts) < 4:
             raise bad_request(f"Invalid path: {path} is not /Volumes/<catalog>/<schema>/<volume>/…")
         if not (self.root / "/".join(parts[1:4])).is_dir():

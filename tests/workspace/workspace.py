@@ -28,6 +28,7 @@ from tests.workspace.jobs.store import Jobs
 from tests.workspace.journal import Journal
 from tests.workspace.lakebase import Lakebase
 from tests.workspace.lifeline import Lifeline
+from tests.workspace.mlflow_server import MlflowServer
 from tests.workspace.objects import Objects
 from tests.workspace.principals import Principals
 from tests.workspace.routes import attach
@@ -79,13 +80,14 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.volumes = Volumes(self.directory / "volumes", self.journal)
         self.objects = Objects(self.directory / "objects", self.journal)
         self.secrets = Secrets(self.journal)
-        self.serving = Serving(self.journal)
+        self.serving = Serving(self)
         self.lakebase = Lakebase(self.journal, self.user)
         self._server = Server(port=port)
         self.url = self._server.url
         self.catalog = Catalog(self, catalogs)
         self.sessions = Sessions(self)
         self.genie = Genie(self)
+        self.mlflow = MlflowServer(self.directory / "mlflow")
         self.clusters = Clusters()
         self.environments = Environments(self.directory / "environments", self.file)
         self.jobs = Jobs(self)
@@ -112,7 +114,9 @@ class Workspace(AbstractContextManager["Workspace"]):
     def env_for(self, principal: str) -> dict[str, str]:
         """The environment that signs in as somebody else: a service principal by OAuth, a user by a token."""
         known = self.principals.get(principal)
-        env = {name: value for name, value in self.env.items() if name not in ("DATABRICKS_TOKEN", "DATABRICKS_AUTH_TYPE")}
+        env = {
+            name: value for name, value in self.env.items() if name not in ("DATABRICKS_TOKEN", "DATABRICKS_AUTH_TYPE")
+        }
         if known.kind == "service_principal":
             return {**env, "DATABRICKS_CLIENT_ID": known.name, "DATABRICKS_CLIENT_SECRET": known.secret}
         return {**env, "DATABRICKS_TOKEN": self.token_for(principal)}
@@ -189,9 +193,13 @@ class Workspace(AbstractContextManager["Workspace"]):
 
     def may_use_volume(self, principal: str, privilege: str, full: str) -> bool:
         """Whether a volume may be read or written, with USE on what is above it."""
+        return self.may(principal, privilege, "VOLUME", full)
+
+    def may(self, principal: str, privilege: str, kind: str, full: str) -> bool:
+        """Whether something of Unity Catalog may be used, with USE on what is above it."""
         from tests.workspace.sql.access import Need
 
-        need = Need(privilege, "VOLUME", full)
+        need = Need(privilege, kind, full)
         return all(self._access.holds(principal, single) for single in need.whole())
 
     @property
@@ -215,7 +223,9 @@ class Workspace(AbstractContextManager["Workspace"]):
         self.jobs.stop()
         if self._statements:
             self._statements.cancel_all()
+        self.serving.stop()
         self._server.stop()
+        self.mlflow.stop()
         self.lakebase.stop()
         if self._connect:
             self._connect.stop()

@@ -58,7 +58,9 @@ def _check_task(ws: "Workspace", task: dict[str, Any], environments: list[Any], 
         raise bad_request(f"Environment '{named}' of the task {key} is not defined in field 'environments'.")
     serverless = not chosen or chosen == ["environment_key"]
     if serverless and task.get("libraries"):
-        message = f"Libraries field is not supported for serverless task {key}, please specify libraries in environment."
+        message = (
+            f"Libraries field is not supported for serverless task {key}, please specify libraries in environment."
+        )
         raise bad_request(message)
     if not chosen and "notebook_task" not in task and ("spark_python_task" in task or "python_wheel_task" in task):
         raise bad_request(f"A environment_key is required for the serverless task {key}.")
@@ -82,9 +84,7 @@ def compute(ws: "Workspace", settings: dict[str, Any], task: dict[str, Any]) -> 
 
 def _serverless(settings: dict[str, Any], task: dict[str, Any]) -> Compute:
     wanted = task.get("environment_key")
-    spec = next(
-        (item["spec"] for item in settings.get("environments") or [] if item["environment_key"] == wanted), {}
-    )
+    spec = next((item["spec"] for item in settings.get("environments") or [] if item["environment_key"] == wanted), {})
     version = spec.get("environment_version") or spec.get("client") or "4"
     variables = {"IS_SERVERLESS": "TRUE"}
     return Compute(True, f"client.{version}.0", tuple(spec.get("dependencies") or ()), variables)

@@ -166,7 +166,9 @@ class Jobs:
             keys |= {task.key for task in run.tasks if task.state.result not in ("SUCCESS", "EXCLUDED")}
         unknown = keys - {task.key for task in run.tasks}
         if unknown or not keys:
-            raise bad_request(f"The run has no task(s) {', '.join(sorted(unknown))} to run again." if unknown else _NO_TASKS)
+            raise bad_request(
+                f"The run has no task(s) {', '.join(sorted(unknown))} to run again." if unknown else _NO_TASKS
+            )
         if asked.get("rerun_dependent_tasks") or asked.get("rerun_all_failed_tasks"):
             keys = _with_dependents(run, keys)
         for index, task in enumerate(run.tasks):

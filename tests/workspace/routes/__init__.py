@@ -12,6 +12,7 @@ from tests.workspace.routes import (
     identity,
     jobs,
     lakebase,
+    mlflow,
     objects,
     permissions,
     secrets,
@@ -36,6 +37,7 @@ SERVICES = (
     secrets,
     genie,
     lakebase,
+    mlflow,
     serving,
 )
 

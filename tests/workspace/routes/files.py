@@ -33,6 +33,11 @@ def _check(ws: Any, user: str, privilege: str, path: str) -> None:
         full = ".".join(parts[1:4])
         if not ws.may_use_volume(user, privilege, full):
             raise ApiError(403, "PERMISSION_DENIED", f"User {user} does not have {privilege} on Volume '{full}'.")
+    elif parts[0] == "Models" and len(parts) >= 5:
+        full = ".".join(parts[1:4])
+        needed = "EXECUTE" if privilege == "READ VOLUME" else "MANAGE"
+        if not ws.may(user, needed, "MODEL", full):
+            raise ApiError(403, "PERMISSION_DENIED", f"User {user} does not have {needed} on Model '{full}'.")
 
 
 READS, WRITES = _may("READ VOLUME"), _may("WRITE VOLUME")

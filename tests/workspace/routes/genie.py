@@ -85,9 +85,7 @@ def get_message(space: str, conversation: str, message: str, ws: Ws, user: Me) -
 @api.get(_MESSAGE + "/query-result")
 @api.get(_MESSAGE + "/query-result/{attachment}")
 @api.get(_MESSAGE + "/attachments/{attachment}/query-result")
-def query_result(
-    space: str, conversation: str, message: str, ws: Ws, user: Me, attachment: str = ""
-) -> dict[str, Any]:
+def query_result(space: str, conversation: str, message: str, ws: Ws, user: Me, attachment: str = "") -> dict[str, Any]:
     """The rows of a message's query."""
     _own(ws, space, conversation, user)
     found = ws.genie.message(space, conversation, message)

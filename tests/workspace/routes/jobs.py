@@ -266,7 +266,12 @@ def _may_run_as(ws: Any, settings: dict[str, Any], user: str) -> None:
         raise ApiError(403, "PERMISSION_DENIED", f"User {user} may not set run_as to {name}.")
 
 
-_KEYS = {"tasks": "task_key", "job_clusters": "job_cluster_key", "environments": "environment_key", "parameters": "name"}
+_KEYS = {
+    "tasks": "task_key",
+    "job_clusters": "job_cluster_key",
+    "environments": "environment_key",
+    "parameters": "name",
+}
 
 
 def _merged(name: str, old: Any, new: Any) -> Any:

@@ -35,6 +35,6 @@ HONOURED: dict[str, frozenset[str]] = {
 
 def unknown(route: str, given: set[str]) -> list[str]:
     """The query parameters that a route does not honour, of those of the API proper."""
-    if not route.startswith("/api/") or "connector-service" in route:
+    if not route.startswith("/api/") or "connector-service" in route or "/mlflow/" in route:
         return []
     return sorted(given - PAGES - HONOURED.get(route, frozenset()))

@@ -76,7 +76,9 @@ def put_acl(given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """Let somebody read, write or manage a scope."""
     asked = only(given, "scope", "principal", "permission")
     scope, principal = _scope(ws, required(asked, "scope"), user, "MANAGE"), required(asked, "principal")
-    others = [(row.principal, row.privilege) for row in ws.grants.on("secret_scope", scope) if row.principal != principal]
+    others = [
+        (row.principal, row.privilege) for row in ws.grants.on("secret_scope", scope) if row.principal != principal
+    ]
     ws.grants.replace("secret_scope", scope, [*others, (principal, required(asked, "permission"))])
     return {}
 

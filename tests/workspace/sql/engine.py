@@ -45,7 +45,9 @@ class Query:
 class SqlEngine:
     """Runs statements. `sail` is asked for on every use, for it starts late and may restart; `shaped` hears of each."""
 
-    def __init__(self, sail: "Callable[[], Sail]", access: Access, shaped: "Callable[[str, Spark], None]", scratch: Path) -> None:
+    def __init__(
+        self, sail: "Callable[[], Sail]", access: Access, shaped: "Callable[[str, Spark], None]", scratch: Path
+    ) -> None:
         self._sail = sail
         self.access = access
         self._shaped = shaped

@@ -154,7 +154,9 @@ def offer(utilities: DbUtils) -> None:
 def entry_point(package: str, name: str) -> Any:
     """A wheel's entry point by its name, else the package's function of that name."""
     found = importlib.metadata.distribution(package).entry_points
-    named = [point for point in found if point.name == name and point.group in ("console_scripts", "group_1", "packages")]
+    named = [
+        point for point in found if point.name == name and point.group in ("console_scripts", "group_1", "packages")
+    ]
     if named:
         return named[0].load()
     return getattr(importlib.import_module(package.replace("-", "_")), name)
