@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, message_chunk_to_message
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langgraph.runtime import get_runtime
 
 from graph.context import Model, RunContext
-from graph.errors import Cancelled, ModelUnavailable
+from graph.errors import BrokenOff
 from graph.events import ModelCalled, Token
 from graph.types import ModelRole
+from graph.waiting import check, each, wait_for
 
-CHARS_PER_TOKEN = 4
-"""Of English text, roughly; used to reserve before a call, and to count when a provider doesn't."""
+FRAME_TOKENS = 4
+"""What a provider puts around a message, roughly."""
+BROKEN = "broken off"
+"""The finish reason of a reply whose stream ended before it did."""
 
 
 def ask(ctx: RunContext, model: Model, role: ModelRole, messages: Sequence[BaseMessage]) -> AIMessage:
-    """The model's reply. Raises BudgetExceeded before the call, Cancelled within it, ModelUnavailable for no reply."""
-    size = sum(len(message.text) for message in messages) // CHARS_PER_TOKEN
+    """The model's reply to one call, whole or not. The base model's is streamed.
+
+    Raises BudgetExceeded before the call, Cancelled and OutOfTime within it, ModelUnavailable for no reply.
+    """
+    size = size_of(model, messages)
     started = ctx.clock.monotonic()
     ctx.records.telemetry("before_model", agent_name=role, model_name=model.name, payload={"messages": len(messages)})
-    with ctx.ledger.reserve(size):
-        reply = stream_reply(ctx, model, messages) if role == "base" else model.chat.invoke(messages)
-        usage = model.price(*count_tokens(reply, size))
-        ctx.ledger.settle(usage)
+    with ctx.ledger.reserve(model, role, size, partial(check, ctx)) as settle:
+        pieces: list[AIMessageChunk] = []
+        try:
+            reply = stream(ctx, model, messages, pieces) if role == "base" else say(ctx, model, messages)
+        except BaseException:
+            if pieces:
+                settle(model.price(*count_tokens(model, join_chunks(pieces), size)))
+            raise
+        usage = model.price(*count_tokens(model, reply, size))
+        settle(usage)
     seconds = ctx.clock.monotonic() - started
     ctx.emit(ModelCalled(role, model.name, usage, seconds))
     payload = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "seconds": round(seconds, 3)}
@@ -35,16 +49,30 @@ def ask(ctx: RunContext, model: Model, role: ModelRole, messages: Sequence[BaseM
     return reply
 
 
-def stream_reply(ctx: RunContext, model: Model, messages: Sequence[BaseMessage]) -> AIMessage:
-    pieces: list[AIMessageChunk] = []
-    for piece in model.chat.stream(messages):
-        if ctx.cancelled.is_set():
-            raise Cancelled("the request was cancelled while the model was replying")
-        if piece.text:
-            ctx.emit(Token(piece.text))
-        pieces.append(piece)
+def ask_reader(prompt: str) -> str:
+    """Asks the running turn's sub-model, for a tool that needs one: by the turn's ledger and until its end."""
+    ctx = get_runtime(RunContext).context
+    return ask(ctx, ctx.sub_model, "sub", [HumanMessage(prompt)]).text
+
+
+def say(ctx: RunContext, model: Model, messages: Sequence[BaseMessage]) -> AIMessage:
+    reply: AIMessage = wait_for(ctx, lambda: model.chat.invoke(list(messages)))
+    return reply
+
+
+def stream(ctx: RunContext, model: Model, messages: Sequence[BaseMessage], pieces: list[AIMessageChunk]) -> AIMessage:
+    """Tells each piece of text. A stream that breaks leaves a reply that says so, with what had come."""
+    try:
+        for piece in each(ctx, lambda: model.chat.stream(list(messages))):
+            pieces.append(piece)
+            if piece.text:
+                ctx.emit(Token(piece.text))
+    except BrokenOff:
+        if not pieces:
+            raise
+        pieces.append(AIMessageChunk(content="", response_metadata={"finish_reason": BROKEN}))
     if not pieces:
-        raise ModelUnavailable(f"{model.name} sent an empty reply")
+        raise BrokenOff(f"{model.name} sent an empty reply")
     return join_chunks(pieces)
 
 
@@ -77,8 +105,17 @@ def as_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def count_tokens(reply: AIMessage, size: int) -> tuple[int, int]:
+def size_of(model: Model, messages: Sequence[BaseMessage]) -> int:
+    """The tokens that the messages come to."""
+    return sum(model.tokens(message.text) + calls_size(model, message) + FRAME_TOKENS for message in messages)
+
+
+def calls_size(model: Model, message: BaseMessage) -> int:
+    return sum(model.tokens(str(call["args"])) for call in message.tool_calls) if isinstance(message, AIMessage) else 0
+
+
+def count_tokens(model: Model, reply: AIMessage, size: int) -> tuple[int, int]:
     """Input and output tokens: the provider's count, else an estimate."""
     if usage := reply.usage_metadata:
         return usage["input_tokens"], usage["output_tokens"]
-    return size, len(reply.text) // CHARS_PER_TOKEN
+    return size, model.tokens(reply.text) + calls_size(model, reply)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
 
 from graph.errors import BudgetExceeded
-from graph.types import Usage
+from graph.types import ModelRole, Usage
+
+FIRST_OUTPUT = 2_048
+"""Tokens that a reply is taken for while nothing is known of its model: at most an eighth of the budget."""
+MARGIN = 2
+"""A reply is taken for twice the mean of those before, where `max_output_tokens` doesn't bound it."""
+ANSWER_ROOM, MERGE_ROOM = 2_500, 6_000
+"""Tokens that readers leave: for a digest in the analyst's next call, for merging notes. Each at most a tenth of the
+budget."""
+WAIT_SECONDS = 0.1
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -52,48 +64,134 @@ class Digesting:
     strict_instruction: bool = False
 
 
+class Priced(Protocol):
+    """What the ledger has to know of a model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_output_tokens(self) -> int | None: ...
+
+    def price(self, input_tokens: int, output_tokens: int) -> Usage: ...
+
+
+@dataclass
+class _Habit:
+    """What the calls of one model in one role took so far: the mean of their replies, and of their input beyond what
+    was estimated (the tools' descriptions, for instance)."""
+
+    calls: int = 0
+    output: float = 0.0
+    unseen: float = 0.0
+
+    def learn(self, estimated: int, usage: Usage) -> None:
+        self.calls += 1
+        self.output += (usage.output_tokens - self.output) / self.calls
+        self.unseen += (max(0, usage.input_tokens - estimated) - self.unseen) / self.calls
+
+
+Settle = Callable[[Usage], None]
+
+
 class Ledger:
-    """Thread-safe. A call reserves its estimated tokens before it is made and settles with what it really used."""
+    """Thread-safe. A call reserves what it can cost before it is made, and settles with what it really took.
+
+    Calls of the role `sub` leave enough for merging what they read and for the analyst's next reply, calls of the role
+    `reduce` leave enough for that reply.
+    """
 
     def __init__(self, limits: Limits, spent: Usage = Usage()) -> None:  # noqa: B008 - frozen
         self.limits = limits
         self._spent = spent
-        self._reserved = 0
-        self._lock = threading.Lock()
+        self._held = Usage()
+        self._reply = Usage()
+        self._habits: dict[tuple[str, ModelRole], _Habit] = {}
+        self._free = threading.Condition()
 
     @property
     def spent(self) -> Usage:
-        with self._lock:
+        with self._free:
             return self._spent
 
     def exceeded(self) -> str | None:
         """What is used up, in words, or None."""
-        with self._lock:
-            return self._over(0)
+        with self._free:
+            return self._lacking(self._spent)
+
+    def is_last(self, model: Priced, input_tokens: int) -> str | None:
+        """What runs out, in words, when another reply of the analyst fits and a further one doesn't; else None."""
+        with self._free:
+            once = self._estimate(model, "base", input_tokens)
+            return self._lacking(self._spent + once + self._room(model, ANSWER_ROOM) + once)
 
     @contextmanager
-    def reserve(self, tokens: int) -> Iterator[None]:
-        """Hold `tokens` while a call runs; raises BudgetExceeded when they don't fit."""
-        with self._lock:
-            if reason := self._over(tokens):
-                raise BudgetExceeded(reason)
-            self._reserved += tokens
+    def reserve(
+        self, model: Priced, role: ModelRole, input_tokens: int, heed: Callable[[], None] = lambda: None
+    ) -> Iterator[Settle]:
+        """Hold what a call can cost while it runs; yields the function that settles it.
+
+        Waits for calls under way that hold what is lacking; meanwhile `heed` is called, and may raise. Raises
+        BudgetExceeded when the call does not fit beside what is spent already.
+        """
+        held = self._take(model, role, input_tokens, heed)
+
+        def settle(usage: Usage) -> None:
+            with self._free:
+                self._spent = self._spent + usage
+                self._habit(model, role).learn(input_tokens, usage)
+
         try:
-            yield
+            yield settle
         finally:
-            with self._lock:
-                self._reserved -= tokens
+            with self._free:
+                self._held = self._held - held
+                self._free.notify_all()
 
-    def settle(self, usage: Usage) -> None:
-        with self._lock:
-            self._spent = self._spent + usage
+    def _take(self, model: Priced, role: ModelRole, input_tokens: int, heed: Callable[[], None]) -> Usage:
+        with self._free:
+            while True:
+                cost = self._estimate(model, role, input_tokens)
+                least = self._spent + cost + self._kept(model, role)
+                if reason := self._lacking(least):
+                    raise BudgetExceeded(reason)
+                if not self._lacking(least + self._held):
+                    break
+                self._free.wait(WAIT_SECONDS)
+                heed()
+            if role == "base":
+                self._reply = cost
+            self._held = self._held + cost
+            return cost
 
-    def _over(self, tokens: int) -> str | None:
-        used = self._spent.input_tokens + self._spent.output_tokens + self._reserved + tokens
+    def _estimate(self, model: Priced, role: ModelRole, input_tokens: int) -> Usage:
+        habit = self._habit(model, role)
+        usual = ceil(MARGIN * habit.output) if habit.calls else self._first_guess()
+        output = model.max_output_tokens or max(usual, 1)
+        return model.price(input_tokens + ceil(habit.unseen), output)
+
+    def _first_guess(self) -> int:
         most = self.limits.max_tokens
-        if most is not None and used > most:
-            return f"the token budget of {most:,} (limits.max_tokens)"
-        money = self.limits.max_cost_usd
-        if money is not None and self._spent.cost_usd >= money:
+        return FIRST_OUTPUT if most is None else min(FIRST_OUTPUT, most // 8)
+
+    def _kept(self, model: Priced, role: ModelRole) -> Usage:
+        """What calls of this role must leave."""
+        if role == "base":
+            return Usage()
+        answer = self._reply + self._room(model, ANSWER_ROOM)
+        return answer if role == "reduce" else answer + self._room(model, MERGE_ROOM)
+
+    def _room(self, model: Priced, tokens: int) -> Usage:
+        most = self.limits.max_tokens
+        return model.price(tokens if most is None else min(tokens, most // 10), 0)
+
+    def _habit(self, model: Priced, role: ModelRole) -> _Habit:
+        return self._habits.setdefault((model.name, role), _Habit())
+
+    def _lacking(self, used: Usage) -> str | None:
+        tokens, money = self.limits.max_tokens, self.limits.max_cost_usd
+        if tokens is not None and used.input_tokens + used.output_tokens > tokens:
+            return f"the token budget of {tokens:,} (limits.max_tokens)"
+        if money is not None and used.cost_usd > money + ROUNDING:
             return f"the money budget of ${money:,.2f} (limits.max_cost_usd)"
         return None

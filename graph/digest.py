@@ -156,6 +156,6 @@ def reduce_once(ctx: RunContext, notes: str, task: str, parts: int) -> str:
         return notes
     messages = [SystemMessage(ctx.prompts.reduce(task, parts)), HumanMessage(notes)]
     try:
-        return ask(ctx, ctx.sub_model, "sub", messages).text.strip() or notes
+        return ask(ctx, ctx.sub_model, "reduce", messages).text.strip() or notes
     except (ModelUnavailable, BudgetExceeded):
         return notes

@@ -13,7 +13,8 @@ Stage = Literal["delegated", "executed", "processed"]
 ArtifactStatus = Literal["pending", "executing", "completed", "failed", "consumed"]
 RunStatus = Literal["queued", "running"]
 ResultStatus = Literal["success", "failed"]
-ModelRole = Literal["base", "sub"]
+ModelRole = Literal["base", "sub", "reduce"]
+"""`sub` reads one part or answers one small question, `reduce` merges what was read."""
 
 End = Literal[
     "answer",
@@ -140,6 +141,14 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cost_usd + other.cost_usd,
             self.calls + other.calls,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cost_usd - other.cost_usd,
+            self.calls - other.calls,
         )
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -42,13 +42,14 @@ class Call:
 class Reply:
     """What one call of the model answers. With `error` it raises, after `text` when it is streamed.
 
-    `usage` is (input, output) tokens; None counts four characters as one.
+    `usage` is (input, output) tokens; None counts four characters as one. `marks` go into the response_metadata.
     """
 
     text: str = ""
     calls: tuple[Call, ...] = ()
     error: Exception | type[Exception] | None = None
     usage: tuple[int, int] | None = None
+    marks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def says(text: str, *, usage: tuple[int, int] | None = None) -> Reply:
@@ -141,7 +142,7 @@ def give_ids(reply: Reply, prefix: str) -> Iterator[tuple[str, Call]]:
 
 
 def whole(reply: Reply, prefix: str, messages: Sequence[BaseMessage]) -> AIMessage:
-    message = AIMessage(content=reply.text, usage_metadata=usage(reply, messages))
+    message = AIMessage(content=reply.text, usage_metadata=usage(reply, messages), response_metadata=dict(reply.marks))
     for call_id, call in give_ids(reply, prefix):
         arguments = as_object(call.text())
         if arguments is None:
@@ -168,7 +169,9 @@ def pieces(reply: Reply, prefix: str, messages: Sequence[BaseMessage]) -> Iterat
             yield AIMessageChunk(content="", tool_call_chunks=[part])
     if reply.error is not None:
         raise reply.error
-    yield AIMessageChunk(content="", usage_metadata=usage(reply, messages), chunk_position="last")
+    yield AIMessageChunk(
+        content="", usage_metadata=usage(reply, messages), response_metadata=dict(reply.marks), chunk_position="last"
+    )
 
 
 def as_object(text: str) -> dict[str, Any] | None:

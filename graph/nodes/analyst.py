@@ -17,7 +17,7 @@ from graph.endings import conclude, find_end
 from graph.errors import BudgetExceeded, Cancelled
 from graph.events import CallAnswered, CallStarted
 from graph.state import AgentState
-from graph.types import DELEGATE, Capsule
+from graph.types import DELEGATE, Capsule, End
 
 
 def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     except BudgetExceeded as error:
         return conclude(state, ctx, "budget", str(error))
     if not reply.tool_calls and not reply.invalid_tool_calls:
-        return conclude(state, ctx, "answer", "", reply)
+        answer: End = "unanswered" if reply.response_metadata.get("unanswered") else "answer"
+        return conclude(state, ctx, answer, "", reply)
     if state["turn"].rounds >= ctx.limits.max_iterations:
         return conclude(state, ctx, "max_iterations", "")
     return record_calls(state, ctx, reply)

@@ -62,7 +62,7 @@ def model() -> ScriptedModel:
 
 @pytest.fixture
 def services(warehouse: Warehouse, jobs: LocalJobs, model: ScriptedModel, tmp_path: Path) -> ToolServices:
-    genie = LocalGenie(warehouse, model, genie_sql, tmp_path / "genie")
+    genie = LocalGenie(warehouse, lambda prompt: model.invoke(prompt).text, genie_sql, tmp_path / "genie")
     return ToolServices(warehouse, LocalVolumes(tmp_path / "volumes"), genie, jobs)
 
 

@@ -12,7 +12,7 @@ from agent.home import make_home
 from agent.platforms.checkpointer import open_saver
 from agent.platforms.models import open_models
 from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
-from graph.context import Model, RunContext
+from graph.context import RunContext
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -97,7 +97,7 @@ def open_workbench(
     for model in (base, sub):
         stack.callback(close_model, model)
     tools = {
-        **build_tools_of(settings, home, warehouse, source, sub),
+        **build_tools_of(settings, home, warehouse, source),
         **{tool.name: tool for tool in given.tools},
     }
     data = Data(
@@ -139,26 +139,25 @@ def sql_rules() -> Any:
 
 
 def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
-    from agent.offline import OfflineModel
+    from agent.models.offline import OfflineModel
 
     return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
 
 
-def build_tools_of(
-    settings: Settings, home: Path, warehouse: Warehouse, source: DataSource, model: Model
-) -> dict[str, BaseTool]:
+def build_tools_of(settings: Settings, home: Path, warehouse: Warehouse, source: DataSource) -> dict[str, BaseTool]:
     from agent.platforms.local.genie import LocalGenie
     from agent.platforms.local.jobs import JobData, LocalJobs
     from agent.platforms.local.volumes import LocalVolumes
     from agent.prompts import genie_sql
     from agent.tools import build_tools
     from agent.tools.services import ToolServices
+    from graph.asking import ask_reader
 
     data = JobData(home, source.sample, [Path(path) for path in source.paths])
     services = ToolServices(
         catalog=warehouse,
         volumes=LocalVolumes(home / "volumes"),
-        genie=LocalGenie(warehouse, model.chat, genie_sql, home / "genie"),
+        genie=LocalGenie(warehouse, ask_reader, genie_sql, home / "genie"),
         jobs=LocalJobs(settings.jobs_folder, home / "jobs", data),
         genie_name=settings.genie.agent_name,
         genie_description=settings.genie.description,

@@ -9,14 +9,11 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from agent.guards.sql import SqlRules, check_sql
 from agent.tools.services import GenieAnswer, GenieUnavailable
 from graph.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from langchain_core.runnables import Runnable
 
 ROWS = 1_000
 REMEMBERED = 5
@@ -45,11 +42,11 @@ GeniePrompt = Callable[[str, Sequence[Any], Sequence[Exchange]], str]
 
 
 class LocalGenie:
-    """`folder` keeps the conversations, one file for each thread, so that a follow-up survives a restart."""
+    """`ask` is the model; `folder` keeps a thread's conversation in a file, so that a follow-up survives a restart."""
 
-    def __init__(self, warehouse: Tables, model: Runnable[Any, Any], prompt: GeniePrompt, folder: Path) -> None:
+    def __init__(self, warehouse: Tables, ask: Callable[[str], str], prompt: GeniePrompt, folder: Path) -> None:
         self._warehouse = warehouse
-        self._model = model
+        self._ask = ask
         self._prompt = prompt
         self._folder = folder
         self._writing = Lock()
@@ -59,7 +56,7 @@ class LocalGenie:
         conversation = self._remembered(thread_id)
         failed: list[Exchange] = []
         for _ in range(ATTEMPTS):
-            reply = self._model.invoke(self._prompt(question, self._warehouse.tables(), [*conversation, *failed])).text
+            reply = self._ask(self._prompt(question, self._warehouse.tables(), [*conversation, *failed]))
             sql = sql_in(reply)
             if not sql:
                 return GenieAnswer(text=reply.strip())

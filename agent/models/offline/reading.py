@@ -1,38 +1,48 @@
 """What the offline model makes of results and long outputs: figures as they stand, lines counted, nothing guessed."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter
 from typing import Any
 
-from agent.offline.words import FILLER, quotes, words
+from agent.models.offline.words import FILLER, quotes, spoken, stem
 
 IN_ALL, MOST = "lines in all", 25
 COUNTED = re.compile(r"^(?:\[part [^\]]*\] )?([\d,]+) × (.+)$", re.MULTILINE)
 SECTION = re.compile(r"\n\n(digest|result|stdout):\n(.*?)(?=\n\n(?:result|stdout|stderr):\n|\Z)", re.DOTALL)
 
 
+def result_of(outcome: str) -> dict[str, Any]:
+    try:
+        result = json.loads(dict(SECTION.findall(outcome)).get("result", ""))
+    except ValueError:
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def not_found(outcome: str) -> list[str]:
+    """Words of the question that the data does not have, as the code found out."""
+    return list(result_of(outcome).get("not_found", ()))
+
+
 def answer_of(outcome: str) -> str:
     """A run's report in a person's words: its result as a table, its digest, or what it printed."""
-    sections = dict(SECTION.findall(outcome))
-    try:
-        result = json.loads(sections.get("result", ""))
-        rows, count = result.pop("rows"), result.pop("row_count")
-    except (ValueError, KeyError, AttributeError, TypeError):
+    result, sections = result_of(outcome), dict(SECTION.findall(outcome))
+    if not {"rows", "row_count"} <= result.keys():
         return sections.get("digest") or outcome.partition("\n\n")[2] or outcome
+    rows, count = result.pop("rows"), result.pop("row_count")
     said = ", ".join(f"{name.replace('_', ' ')}: {cell(name, value)}" for name, value in result.items())
     return "\n\n".join(part for part in (said, table(rows, count)) if part)
 
 
-def table(rows: list[dict[str, Any]], count: int = 0) -> str:
+def table(rows: list[dict[str, Any]], count: int | None = 0) -> str:
     if not rows:
         return "Nothing was found."
     if len(rows) == 1 and len(rows[0]) == 1:
         return f"**{cell(*rows[0].popitem())}**"
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([cell(*item) for item in row.items()] for row in rows)]
-    more = f"\n\n(The first {len(rows)} of {count:,}.)" if count > len(rows) else ""
+    whole = "more than were counted" if count is None else f"{count:,}"
+    more = f"\n\n(The first {len(rows)} of {whole}.)" if count is None or count > len(rows) else ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + more
 
 
@@ -43,10 +53,10 @@ def cell(name: str, value: Any) -> str:
 
 
 def read_part(instruction: str, part: str) -> str:
-    """The lines that have the instruction's quoted texts or words, else all: how many of each kind, with an example."""
+    """The lines that have the instruction's quoted texts or words, else all."""
     lines = [line.strip() for line in part.splitlines() if line.strip()]
     exact = [text.lower() for text in quotes(instruction)]
-    wanted = exact or [word for word in words(instruction) if len(word) > 3 and word not in FILLER]
+    wanted = exact or [stem(word) for word in spoken(instruction.lower()) if len(word) > 3 and word not in FILLER]
     hits = [line for line in lines if any(text in line.lower() for text in wanted)]
     return noted(Counter(hits if hits or exact else lines))
 
@@ -68,7 +78,6 @@ def noted(lines: Counter[str]) -> str:
         kind = re.sub(r"\b[0-9a-f.:]*\d[0-9a-f.:]*\b", "#", line)[:100]
         kinds[kind] += count
         examples.setdefault(kind, line[:160])
-    told = [(examples[kind], count) for kind, count in kinds.most_common(MOST)]
-    others = kinds.total() - sum(count for _, count in told)
-    told = [(IN_ALL, kinds.total()), *told, *([("other lines", others)] if others else [])]
-    return "\n".join(f"{count:,} × {text}" for text, count in told) if kinds else "nothing"
+    told = [(IN_ALL, kinds.total()), *((examples[kind], count) for kind, count in kinds.most_common(MOST))]
+    others = 2 * kinds.total() - sum(count for _, count in told)
+    return "\n".join(f"{n:,} × {text}" for text, n in [*told, ("other lines", others)] if n) or "nothing"
