@@ -93,7 +93,9 @@ class VolumeArtifacts:
         if meta is None:
             raise InvalidRequest(f"there is no artifact {name}: `artifacts list` shows which there are")
         result = self.result(name)
-        names = tuple(sorted(inner for inner, _ in self.files.walk(name) if not inner.rpartition("/")[2].startswith(".")))
+        names = tuple(
+            sorted(inner for inner, _ in self.files.walk(name) if not inner.rpartition("/")[2].startswith("."))
+        )
         return ArtifactSummary(
             artifact_id=name,
             thread_id=meta["thread_id"],
@@ -140,9 +142,7 @@ class VolumeArtifacts:
         if meta is not None:
             self._render(name, meta, self._text(f"{name}/code.py") or "", self.result(name))
 
-    def _render(
-        self, name: str, meta: Mapping[str, Any], code: str, result: ExecutionResult | None = None
-    ) -> None:
+    def _render(self, name: str, meta: Mapping[str, Any], code: str, result: ExecutionResult | None = None) -> None:
         page = Page(
             instruction=meta["instruction"],
             code=code,
@@ -153,7 +153,9 @@ class VolumeArtifacts:
             figures=tuple(self._figures(name)) if result else (),
             digest=self._text(f"{name}/digest.md") if result else None,
         )
-        self.files.write(f"{name}/notebook.ipynb", encode(json.dumps(render(page), indent=1, ensure_ascii=False) + "\n"))
+        self.files.write(
+            f"{name}/notebook.ipynb", encode(json.dumps(render(page), indent=1, ensure_ascii=False) + "\n")
+        )
 
     def _figures(self, name: str) -> Iterator[bytes]:
         """Only PNG files of a sane size: the folder was within the reach of generated code."""

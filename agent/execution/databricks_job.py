@@ -43,7 +43,6 @@ OUTPUT_SECONDS = 3.0
 START_SECONDS = 900
 """What a run may take to start, besides the code's own limit."""
 TASK = "executor"
-NOT_RETRIED = {"max_retries": 0, "disable_auto_optimization": True}
 
 
 class Claims(Protocol):
@@ -118,8 +117,9 @@ class DatabricksJobBackend:
         return run_id
 
     def poll(self, run_id: str) -> RunStatus | ExecutionResult:
-        """Asks the workspace when it is time to; in between a run is as it was. Raises BackendUnavailable for a run that
-        was never submitted.
+        """Asks the workspace when it is time to; in between a run is as it was.
+
+        Raises BackendUnavailable for a run that was never submitted.
         """
         artifact_id = name_of(run_id)
         watched = self._watched.get(run_id)
@@ -205,7 +205,9 @@ class DatabricksJobBackend:
         try:
             job_run_id = self._ask(claim, parameters)
         except refusals() as error:
-            self._refuse(artifact, str(claim["run_id"]), read_refusal(error).sentence("The executor's job", self._setting))
+            self._refuse(
+                artifact, str(claim["run_id"]), read_refusal(error).sentence("The executor's job", self._setting)
+            )
             return
         about = {"run_id": claim["run_id"], "job_run_id": job_run_id, "thread_id": artifact.thread_id}
         self._files.write(f"{name}/{RUN}", json.dumps(about).encode())
@@ -234,9 +236,11 @@ class DatabricksJobBackend:
         )
 
     def _run_now(self, claim: Mapping[str, Any], parameters: dict[str, str]) -> Any:
-        return self._client().jobs.run_now(
-            int(claim["job_id"]), idempotency_token=claim["key"], notebook_params=parameters
-        ).response
+        return (
+            self._client()
+            .jobs.run_now(int(claim["job_id"]), idempotency_token=claim["key"], notebook_params=parameters)
+            .response
+        )
 
     def _submit(self, claim: Mapping[str, Any], parameters: dict[str, str]) -> Any:
         from databricks.sdk.service.compute import Environment
@@ -244,7 +248,10 @@ class DatabricksJobBackend:
 
         compute = self._compute
         task = SubmitTask(
-            TASK, notebook_task=NotebookTask(str(compute.notebook), base_parameters=parameters), **NOT_RETRIED
+            TASK,
+            notebook_task=NotebookTask(str(compute.notebook), base_parameters=parameters),
+            max_retries=0,
+            disable_auto_optimization=True,
         )
         environments = None
         if compute.cluster_id:
@@ -252,13 +259,17 @@ class DatabricksJobBackend:
         else:
             task.environment_key = TASK
             environments = [JobEnvironment(TASK, Environment(environment_version=compute.environment_version))]
-        return self._client().jobs.submit(
-            run_name=f"{TASK} {claim['run_id']}",
-            tasks=[task],
-            environments=environments,
-            idempotency_token=claim["key"],
-            timeout_seconds=int(self._limits.seconds) + START_SECONDS,
-        ).response
+        return (
+            self._client()
+            .jobs.submit(
+                run_name=f"{TASK} {claim['run_id']}",
+                tasks=[task],
+                environments=environments,
+                idempotency_token=claim["key"],
+                timeout_seconds=int(self._limits.seconds) + START_SECONDS,
+            )
+            .response
+        )
 
     def _refuse(self, artifact: Artifact, run_id: str, reason: str) -> None:
         """A run that can't be is a result like any other, so that the analyst can go on."""

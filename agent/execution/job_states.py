@@ -1,4 +1,4 @@
-"""How a run in a workspace came to its end when the code itself left no result: a sentence, with the setting to change."""
+"""How a run in a workspace ended when the code itself left no result: a sentence, with the setting to change."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 LONGEST = 500
 
 CONCURRENT = (
-    "raise the job's max_concurrent_runs and turn its queue on (or lower limits.max_parallel): parallel delegations are "
-    "runs of one job"
+    "raise the job's max_concurrent_runs and turn its queue on (or lower limits.max_parallel): parallel delegations "
+    "are runs of one job"
 )
 QUOTA = "the workspace's quota is used up: wait, lower limits.max_parallel, or have the quota raised"
 PLATFORM = "the platform failed, not the code: delegate it again"
@@ -86,11 +86,15 @@ def explain(state: RunState, cancelled: bool) -> str:
     if state.result == "MAXIMUM_CONCURRENT_RUNS_REACHED":
         return f"the run was skipped: {CONCURRENT}. {state.message}".rstrip()
     if state.result == "TIMEDOUT":
-        return "the run was ended by the job's own timeout: raise timeout_seconds of the job, or lower limits.run_seconds"
+        return (
+            "the run was ended by the job's own timeout: raise timeout_seconds of the job, or lower limits.run_seconds"
+        )
     if state.life == "SKIPPED":
         return f"the run was skipped: {ADVICE.get(state.code or '', CONCURRENT)}. {state.message}".rstrip()
     if advice := ADVICE.get(state.code or ""):
         return f"the run ended as {state.code}: {advice}. {state.message}".rstrip()
     if state.result == "SUCCESS":
-        return "the job ended without a result: is execution.job_id the executor's, and may it write to databricks.volume?"
+        return (
+            "the job ended without a result: is execution.job_id the executor's, and may it write to databricks.volume?"
+        )
     return f"the run ended as {state.result or state.life} without a result. {state.message}".rstrip()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent.config import Settings
     from agent.platforms.parts import Given, Parts, Stores
 
-PLATFORMS = {"local": "agent.platforms.local"}
+PLATFORMS = {"local": "agent.platforms.local", "databricks": "agent.platforms.databricks"}
 
 
 def platform_of(settings: Settings) -> Any:

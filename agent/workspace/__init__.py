@@ -1,1 +1,1 @@
-"""A Databricks workspace as everything here uses it: signing in, its files, its SQL, and what it says when it refuses."""
+"""A Databricks workspace as all of us use it: signing in, files, SQL, and what it says when it refuses."""

@@ -1,4 +1,4 @@
-"""Signing in to a workspace: found as the SDK finds it, and looked at first, since the SDK waits long for a dead host."""
+"""Signing in to a workspace: found as the SDK finds it, and probed first, since the SDK waits long for a dead host."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class VolumeFiles:
 
         with self._named(name):
             try:
-                contents = self.client().files.download(self.path(name)).contents
+                contents: Any = self.client().files.download(self.path(name)).contents
             except NotFound:
                 return None
             with contents as stream:
@@ -57,7 +57,7 @@ class VolumeFiles:
 
         with self._named(name):
             try:
-                contents = self.client().files.download(self.path(name)).contents
+                contents: Any = self.client().files.download(self.path(name)).contents
             except NotFound:
                 return
             with contents as stream:

@@ -47,16 +47,16 @@ def read_refusal(error: BaseException) -> Refusal:
         ((errors.TooManyRequests, errors.ResourceExhausted, errors.RequestLimitExceeded), "busy"),
         ((errors.BadRequest, errors.ResourceConflict, errors.AlreadyExists, errors.NotImplemented), "refused"),
     )
-    kind = next((kind for classes, kind in kinds if isinstance(error, classes)), "unknown")
+    found: Kind = next((kind for classes, kind in kinds if isinstance(error, classes)), "unknown")
     said = " ".join(str(error).split()) or type(error).__name__
-    return Refusal(kind, said if len(said) <= LONGEST else f"{said[:LONGEST]}…")
+    return Refusal(found, said if len(said) <= LONGEST else f"{said[:LONGEST]}…")
 
 
 def refusals() -> tuple[type[BaseException], ...]:
     """All that the SDK raises when a call does not come to a good end: a no, a lost connection, an answer that can't be
     read, credentials that can't be had.
     """
-    from databricks.sdk.errors import DatabricksError
+    from databricks.sdk.errors.base import DatabricksError
     from requests import RequestException
 
     return (DatabricksError, RequestException, TimeoutError, ConnectionError, ValueError)

@@ -24,7 +24,7 @@ def arrow_type(text: str) -> pyarrow.DataType:
 
 class _Tokens:
     def __init__(self, text: str) -> None:
-        self._rest = [token.strip() for token in TOKEN.findall(text) if token.strip()]
+        self._rest: list[str] = [token.strip() for token in TOKEN.findall(text) if token.strip()]
 
     def take(self, wanted: str | None = None) -> str:
         if not self._rest or (wanted is not None and self._rest[0] != wanted):

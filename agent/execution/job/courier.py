@@ -1,7 +1,7 @@
 """The process that carries a run's output to the Volume: it outlives the run, whatever ends that.
 
-Reads both streams from pipes into capped files of this machine, and copies them to the artifact's folder: soon after the
-first output, then every few seconds, and when both pipes are closed. A Volume takes whole files only.
+Reads both streams from pipes into capped files of this machine, and copies them to the artifact's folder: soon after
+the first output, then every few seconds, and when both pipes are closed. A Volume takes whole files only.
 """
 
 from __future__ import annotations

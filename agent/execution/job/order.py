@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 ORDER, RUN, STARTED, OUTPUT = "order.json", "run.json", "started.json", "output.json"
-"""In the artifact's folder: what is asked, which run of the workspace does it, that it began, that its output is whole."""
+"""In the artifact's folder: what is asked, which run does it, that it began, that its output is whole."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """`seconds` is the code's time limit; `output_bytes` is kept of each stream, `result_bytes` of the value in `result`.
+    """`seconds` is the time limit; `output_bytes` is kept of each stream, `result_bytes` of the value in `result`.
 
     Without a `warehouse_id` execute_sql asks `spark`. `text` are the files of `context`, as paths of a Volume.
     """

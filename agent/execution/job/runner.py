@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any
 
 from agent.artifacts.notebook import Page, render
 from agent.execution.inside.figures import ALBUM
@@ -150,7 +151,9 @@ class Executed:
     def _make(self, record: Record) -> ExecutionResult:
         ended = datetime.now(UTC)
         timed_out = self._watchdog.barked and record.status == "failed"
-        limit = f"the code ran longer than {self._order.seconds:g} s and was stopped; what it printed until then is kept"
+        limit = (
+            f"the code ran longer than {self._order.seconds:g} s and was stopped; what it printed until then is kept"
+        )
         return ExecutionResult(
             status="success" if record.status == "success" else "failed",
             artifact_path=self._parameters.artifact_path,
@@ -208,7 +211,7 @@ def speaking_to(courier: Courier) -> Iterator[None]:
             os.close(descriptor)
 
 
-def stream(descriptor: int) -> TextIO:
+def stream(descriptor: int) -> TextIOWrapper:
     """By line, so that what was printed is outside when the process is left."""
     return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 

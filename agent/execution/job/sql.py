@@ -52,7 +52,9 @@ class JobSql:
         for statements in self._opened:
             statements.cancel()
 
-    def _by_warehouse(self, sql: str, rows: int | None, place: Place, profile: str | None) -> tuple[Any, dict[str, Any]]:
+    def _by_warehouse(
+        self, sql: str, rows: int | None, place: Place, profile: str | None
+    ) -> tuple[Any, dict[str, Any]]:
         try:
             answer = self._statements(profile).run(sql, rows=rows, catalog=place[0], schema=place[1])
         except AgentError as error:
@@ -65,7 +67,7 @@ class JobSql:
             try:
                 frame = self._spark.sql(sql)
                 table = to_arrow(frame if rows is None else frame.limit(rows + 1))
-            except Exception as error:  # Spark's errors have no class in common
+            except Exception as error:  # noqa: BLE001 - the edge: Spark's errors have no class in common
                 raise SqlError(str(error)) from None
         whole = rows is None or table.num_rows <= rows
         trailer = {"row_count": table.num_rows if whole else None, "statement_id": ""}

@@ -66,7 +66,8 @@ def open_backend(settings: Settings, artifacts: FolderArtifacts) -> LocalBackend
         memory_bytes=chosen.memory_mb << 20,
         output_bytes=chosen.max_output_bytes,
     )
-    return BACKENDS[chosen.backend](artifacts, limits)
+    backend: LocalBackend = BACKENDS[chosen.backend](artifacts, limits)
+    return backend
 
 
 def open_workbench(
