@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.records.book import RecordBook
@@ -177,8 +178,21 @@ def open_postgres_records(place: Place, app_name: str, max_payload_chars: int) -
 
     database = PostgresDatabase(place)
     store = PostgresStore(database.pool)
-    with database.pool.connection() as connection, connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (SCHEMA,))
+    with alone(database.pool):
         store.setup()
     with RecordBook(database, app_name, max_payload_chars, machine=f"{platform.node()}/") as book:
         yield book, Scopes(store)
+
+
+@contextmanager
+def alone(pool: ConnectionPool[Any]) -> Iterator[None]:
+    """One replica after the other. Nobody waits inside the database: indexes that are built concurrently there wait for
+    every open transaction, and would wait for those.
+    """
+    with pool.connection() as connection:
+        while not connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", (SCHEMA,)).fetchone()[0]:  # type: ignore[index]
+            sleep(0.1)
+        try:
+            yield
+        finally:
+            connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (SCHEMA,))
