@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -16,18 +15,31 @@ from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_CONFLICT,
+    RESOURCE_DOES_NOT_EXIST,
+)
 from mlflow.pyfunc.model import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
 from agent.config import Settings, load_settings
-from agent.core import Agent, Request, open_agent
+from agent.core import Agent, open_agent
+from agent.principal import Principal
+from agent.redaction.secrets import redact_text
+from agent.serving.errors import Refused, refuse
+from agent.serving.identity import principal_of_model
 from agent.serving.registration import rehearsal, rehearsing
-from agent.serving.requests import read_request
-from agent.serving.transcript import respond, stream
+from agent.serving.requests import Asked, Caller
+from agent.serving.responses import read_response_request
+from agent.serving.telling import tell
+from agent.serving.transcript import Fields
 from agent.tracing.turns import run_with_trace
 from checkpointers import StoreError
 from graph.errors import AgentError, InvalidRequest
-from graph.events import Event
+
+CODES = {400: INVALID_PARAMETER_VALUE, 404: RESOURCE_DOES_NOT_EXIST, 409: RESOURCE_CONFLICT}
 
 
 class Answering:
@@ -43,22 +55,29 @@ class Answering:
     _pid: int | None = None
 
     def predict(self, request: ResponsesAgentRequest | dict[str, Any]) -> ResponsesAgentResponse:
-        """Raises MlflowException (INVALID_PARAMETER_VALUE, HTTP 400) for a request that can't be served."""
-        with closing(self._events(request)) as events:
-            return respond(events, time.time())
+        """Raises MlflowException, with the HTTP status that goes with it, for a request that can't be served."""
+        with closing(self._told(request)) as told:
+            *_, last = told
+        return ResponsesAgentResponse(**last["response"])
 
     def predict_stream(
         self, request: ResponsesAgentRequest | dict[str, Any]
     ) -> Generator[ResponsesAgentStreamEvent, None, None]:
         """Closing it cancels the turn. Raises as `predict` does, when the first event is asked for."""
-        yield from self.stream_until(threading.Event(), request)
+        with closing(self._told(request)) as told:
+            for fields in told:
+                yield ResponsesAgentStreamEvent(**fields)
 
-    def stream_until(
-        self, cancelled: threading.Event, request: ResponsesAgentRequest | dict[str, Any]
-    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
-        """`predict_stream` that another thread can cancel while it waits for the next event."""
-        with closing(self._events(request, cancelled)) as events:
-            yield from stream(events, time.time())
+    def tell(self, asked: Asked, cancelled: threading.Event | None = None) -> Generator[Fields, None, None]:
+        """The turn as Responses events; another thread can cancel it while it waits. Raises Refused."""
+        agent, echo = self._ready(), dict(asked.echo)
+
+        def note(trace_id: str) -> None:
+            if asked.wants_trace:
+                echo["metadata"] = {**echo.get("metadata", {}), "trace_id": trace_id}
+
+        events = run_with_trace(agent, asked.request, cancelled, note)
+        yield from tell(events, replace(asked, echo=echo), agent.index)
 
     def open(self) -> Agent:
         """The agent, opened by the first request of each process: a fork shares no connections."""
@@ -76,20 +95,24 @@ class Answering:
                 self._agent = None
                 atexit.unregister(self.close)
 
-    def _events(
-        self, request: ResponsesAgentRequest | dict[str, Any], cancelled: threading.Event | None = None
-    ) -> Generator[Event, None, None]:
-        asked = read(request)
-        if rehearsing():
-            yield from rehearsal(asked)
-        else:
-            yield from run_with_trace(self._ready(), asked, cancelled)
+    def _told(self, request: ResponsesAgentRequest | dict[str, Any]) -> Generator[Fields, None, None]:
+        body = request if isinstance(request, dict) else request.model_dump(exclude_none=True)
+        try:
+            asked = read_response_request(body, self._caller())
+            yield from tell(rehearsal(asked.request), asked) if rehearsing() else self.tell(asked)
+        except InvalidRequest as error:
+            raise explain(refuse(error)) from error
+        except Refused as error:
+            raise explain(error) from error
 
     def _ready(self) -> Agent:
         try:
             return self.open()
         except (AgentError, StoreError) as error:
-            raise MlflowException(f"The agent can't be opened: {error}") from error
+            raise MlflowException(f"The agent can't be opened: {redact_text(str(error))}") from error
+
+    def _caller(self) -> Caller:
+        return Caller(Principal() if rehearsing() else principal_of_model(), self.settings.serve.allow_app_state)
 
     def _reset(self, settings: Settings, given: Mapping[str, Any]) -> None:
         self.settings, self.given = settings, given
@@ -108,11 +131,9 @@ class ServedAgent(Answering, ResponsesAgent):  # type: ignore[misc]  # MLflow's 
             self._reset(load_settings(dict(config), {}, {}).settings, self.given)
 
 
-def read(request: ResponsesAgentRequest | dict[str, Any]) -> Request:
-    try:
-        return read_request(request if isinstance(request, ResponsesAgentRequest) else ResponsesAgentRequest(**request))
-    except InvalidRequest as error:
-        raise MlflowException.invalid_parameter_value(str(error)) from error
+def explain(refused: Refused) -> MlflowException:
+    """The refusal as MLflow's servers answer it: with its status."""
+    return MlflowException(redact_text(str(refused)), error_code=CODES.get(refused.status, INTERNAL_ERROR))
 
 
 def within_deadline(settings: Settings) -> Settings:

@@ -114,6 +114,12 @@ class ServeSettings(Section):
     host: str = "127.0.0.1"
     port: Port = 8000
     request_deadline: Seconds = 270.0
+    hosts: tuple[str, ...] = ()
+    token_env: VariableName | None = None
+    user_header: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    allow_app_state: bool = False
+    chat_app_port: Port | None = None
 
 
 class Settings(Section):

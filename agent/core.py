@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
+from agent.conversation import choose_thread, has_gone_on, turns_until
+from agent.data.question import LONGEST_QUESTION
 from agent.data.source import DataSource, describe_source, source_from_json
 from agent.principal import Principal
-from agent.request import Request, check_id
+from agent.records.index import Place
+from agent.redaction.secrets import redact_text
+from agent.request import Request, check_id, check_kept, check_state
 from agent.snapshot import find_answer, pending_nodes, result_of
 from agent.threads import Threads, check_owner
-from checkpointers import StoreError
+from checkpointers import StoreError, ThreadBusy
 from graph.budget import Ledger
-from graph.context import RunContext, SystemClock
-from graph.errors import AgentError, InvalidRequest
+from graph.context import Model, RunContext, SystemClock
+from graph.errors import AgentError, InvalidRequest, NotFound
 from graph.events import Event, TurnEnded, TurnStarted
-from graph.types import ConversationResult, Turn
+from graph.types import ConversationResult, Refusal, Turn
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
@@ -46,6 +50,14 @@ WATCH_SECONDS = 0.5
 
 Invoke = Callable[[Any, Turn | None], dict[str, Any]]
 """Runs the graph on an input, or resumes it (None) for the turn that was cut off."""
+
+
+class GoneOn(Exception):
+    """The thread has turns after the one that a request follows."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__(turns)
+        self.turns = turns
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,8 @@ class Agent:
             parts.stores.records,
             parts.stores.scopes,
         )
+        self.index = parts.stores.index
+        self._questions = parts.stores.questions
         self._saver = parts.stores.saver
         self._graph = build_graph(self._saver)
         self._parts = parts
@@ -147,9 +161,10 @@ class Agent:
     def run(self, request: Request, cancelled: threading.Event | None = None) -> Generator[Event, None, None]:
         """The turn's events as they happen; the last is TurnEnded. Setting `cancelled` or closing it cancels the turn.
 
-        Raises InvalidRequest before anything is done. Later trouble is a TurnEnded with status `fatal_error`.
+        Raises as `place` does before anything is done. Later trouble is a TurnEnded with status `fatal_error`.
         """
         events: SimpleQueue[Event | None] = SimpleQueue()
+        request = self.place(request)
         turn = self._begin(request, cancelled or threading.Event(), events.put)
         context = contextvars.copy_context()
         worker = threading.Thread(
@@ -171,24 +186,73 @@ class Agent:
                 return event.result
         raise AssertionError("a turn always ends with TurnEnded")
 
-    def cancel(self, thread_id: str) -> bool:
-        """Cancel the thread's running turn, in whichever process it runs; False when none does."""
-        with self._lock:
-            here = [turn for turn in self._turns.values() if turn.thread_id == thread_id]
-        for turn in here:
-            turn.cancelled.set()
-        return bool(here) or self.records.request_cancel(thread_id)
+    def place(self, request: Request) -> Request:
+        """The request with the ids of its thread and of its turn. To place it again changes nothing.
 
-    def messages(self, thread_id: str) -> list[AnyMessage]:
-        """The thread's messages, oldest first; empty for an unknown thread."""
-        return self.threads().messages(thread_id)
-
-    def _begin(self, request: Request, cancelled: threading.Event, emit: Callable[[Event], None]) -> Running:
+        Raises InvalidRequest for what can't be served, NotFound for what is not there or somebody else's.
+        """
         if not request.text.strip():
             raise InvalidRequest("The question is empty.")
+        checked = replace(
+            request,
+            thread_id=check_id("thread_id", request.thread_id),
+            after=check_id("after", request.after),
+            state=check_state(request.state),
+        )
+        threads = self.threads(request.principal)
+        if checked.thread_id and not request.principal.is_local:
+            self._check_thread(checked.thread_id, request.principal, threads)
+        placed = choose_thread(checked, threads, self.index)
+        return replace(placed, request_id=check_id("request_id", request.request_id) or str(uuid4()))
+
+    def _check_thread(self, thread_id: str, principal: Principal, threads: Threads) -> None:
+        """Before its lease is waited for, which would tell that it is there. A first turn has saved nothing yet."""
+        threads.state(thread_id)
+        if any(turn.thread_id == thread_id and turn.principal != principal for turn in self._running()):
+            raise NotFound(f"There is no thread {thread_id}.")
+
+    def cancel(self, thread_id: str, principal: Principal | None = None, request_id: str | None = None) -> bool:
+        """Cancel the thread's running turn, or only this request's, in whichever process it runs; False when none does.
+
+        Raises NotFound for another principal's thread.
+        """
+        asking = principal or Principal()
+        values = self.threads(asking).state(thread_id)
+        here = [
+            turn
+            for turn in self._running()
+            if turn.thread_id == thread_id and turn.principal == asking and request_id in (None, turn.request_id)
+        ]
+        for turn in here:
+            turn.cancelled.set()
+        if here:
+            return True
+        elsewhere = {turn.request_id for turn in self.records.running_turns(thread_id)} if values else set()
+        if request_id is not None and request_id not in elsewhere:
+            return False
+        return bool(values or asking.is_local) and self.records.request_cancel(thread_id)
+
+    def runs(self, thread_id: str, request_id: str) -> bool:
+        """Whether the request's turn goes on, in any process that announced it."""
+        here = [turn.request_id for turn in self._running() if turn.thread_id == thread_id]
+        return request_id in here or any(
+            turn.request_id == request_id for turn in self.records.running_turns(thread_id)
+        )
+
+    def _running(self) -> list[Running]:
+        with self._lock:
+            return list(self._turns.values())
+
+    def messages(self, thread_id: str, principal: Principal | None = None) -> list[AnyMessage]:
+        """The thread's messages, oldest first; empty for an unknown thread."""
+        return self.threads(principal).messages(thread_id)
+
+    def _begin(self, request: Request, cancelled: threading.Event, emit: Callable[[Event], None]) -> Running:
+        assert request.thread_id is not None
+        assert request.request_id is not None
         return Running(
-            thread_id=check_id("thread_id", request.thread_id) or str(uuid4()),
-            request_id=check_id("request_id", request.request_id) or str(uuid4()),
+            thread_id=request.thread_id,
+            request_id=request.request_id,
             user_id=self._user(request),
             principal=request.principal,
             cancelled=cancelled,
@@ -206,7 +270,7 @@ class Agent:
         try:
             events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
         except (AgentError, StoreError) as error:
-            events.put(TurnEnded(make_error_result(turn, str(error))))
+            events.put(TurnEnded(make_error_result(turn, str(error), refusal_of(error))))
         except Exception as error:
             log.exception("turn %s on thread %s failed", turn.request_id, turn.thread_id)
             events.put(TurnEnded(make_error_result(turn, f"{type(error).__name__}: {error}")))
@@ -216,13 +280,30 @@ class Agent:
     def _leased(self, request: Request, turn: Running) -> ConversationResult:
         """Hold the thread while the turn runs, so that two requests at once lose nothing."""
         policy, seconds = self.settings.checkpointer.on_busy, self.settings.checkpointer.busy_seconds
-        with self._saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
-            turn = replace(turn, thread_id=lease.thread_id)
-            self._watch(turn)
-            try:
-                return self._turn(request, turn)
-            finally:
-                self._unwatch(turn)
+        try:
+            with self._saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
+                held = replace(turn, thread_id=lease.thread_id)
+                self._watch(held)
+                try:
+                    return self._turn(request, held)
+                finally:
+                    self._unwatch(held)
+        except GoneOn as gone_on:
+            copy = self._copy(request, turn.thread_id, gone_on.turns)
+        return self._leased(replace(request, thread_id=copy), replace(turn, thread_id=copy))
+
+    def _copy(self, request: Request, thread_id: str, turns: int) -> str:
+        """A copy of the thread as it was after so many turns; a new one that begins with the request's history when
+        the thread is no longer kept so far back.
+        """
+        threads, copy = self.threads(request.principal), str(uuid4())
+        try:
+            return threads.fork(thread_id, copy, turns)
+        except InvalidRequest:
+            threads.delete(copy)
+            if not request.history:
+                raise
+        return copy
 
     def _turn(self, request: Request, turn: Running) -> ConversationResult:
         """Answer again, resume, or begin: by what the thread's last checkpoint says."""
@@ -233,9 +314,11 @@ class Agent:
         if (before := find_answer(values, turn.thread_id, turn.request_id)) is not None:
             turn.emit(TurnStarted(turn.thread_id, turn.request_id))
             return before
-        source = self._source(request, values)
+        check_followed(request, values)
+        request, source = self._hand_over(request, turn, self._source(request, values), values)
         with self._parts.workbenches.hold(turn.principal, source) as bench:
-            return self._go_on(request, turn, values, partial(self._invoke, bench.context, turn, config), source)
+            invoke = partial(self._invoke, bench.context, request, turn, config)
+            return self._go_on(request, turn, values, invoke, source)
 
     def _go_on(
         self, request: Request, turn: Running, values: Mapping[str, Any], invoke: Invoke, source: DataSource
@@ -247,8 +330,9 @@ class Agent:
         same = bool(pending) and values["turn"].request_id == turn.request_id
         if same or pending & {"delegation", "tools"}:
             values = invoke(None, values["turn"])
+        self.index.note_request(turn.principal.name, Place(turn.thread_id, turn.request_id))
         if not same:
-            values = invoke(self._input(request, turn, source), None)
+            values = invoke(self._input(request, turn, source, values), None)
         return result_of(values, turn.thread_id)
 
     def _source(self, request: Request, values: Mapping[str, Any]) -> DataSource:
@@ -259,20 +343,33 @@ class Agent:
             return source_from_json(saved)
         return source_of(self.settings)
 
+    def _hand_over(
+        self, request: Request, turn: Running, source: DataSource, values: Mapping[str, Any]
+    ) -> tuple[Request, DataSource]:
+        """A question that is too long to be read becomes the thread's text; on a new thread instead of the sample."""
+        if len(request.text) <= LONGEST_QUESTION:
+            return request, source
+        text, source = self._questions.keep(request.text, turn.thread_id, turn.request_id, source)
+        sample = source.sample and bool(values)
+        return replace(request, text=text), replace(source, sample=sample)
+
     def _invoke(
-        self, bench: RunContext, turn: Running, config: Any, given: Any, resumed: Turn | None
+        self, bench: RunContext, request: Request, turn: Running, config: Any, given: Any, resumed: Turn | None
     ) -> dict[str, Any]:
-        context = self._context(bench, turn, resumed)
+        context = self._context(bench, request, turn, resumed)
         values: dict[str, Any] = self._graph.invoke(given, config, context=context, durability="sync")
         return values
 
-    def _input(self, request: Request, turn: Running, source: DataSource) -> dict[str, Any]:
+    def _input(self, request: Request, turn: Running, source: DataSource, values: Mapping[str, Any]) -> dict[str, Any]:
         from langchain_core.messages import HumanMessage
 
+        if request.state:
+            check_kept({**self.scopes.shared(turn.user_id), **values.get("session", {}), **request.state})
         session, temp = self.scopes.take(request.state, turn.user_id)
         began = SystemClock().now().timestamp()
+        history = [] if values.get("messages") else request.history
         return {
-            "messages": [HumanMessage(request.text, id=turn.request_id)],
+            "messages": [*history, HumanMessage(request.text, id=turn.request_id)],
             "turn": Turn(turn.request_id, turn.user_id, began),
             "owner": turn.principal.name,
             "source": source.to_json(),
@@ -280,7 +377,7 @@ class Agent:
             "temp": temp,
         }
 
-    def _context(self, bench: RunContext, turn: Running, resumed: Turn | None) -> RunContext:
+    def _context(self, bench: RunContext, request: Request, turn: Running, resumed: Turn | None) -> RunContext:
         """The request's live things, with a ledger and limits of its own."""
         from agent.models import cancellable
 
@@ -288,7 +385,7 @@ class Agent:
         now = clock.monotonic()
         return replace(
             bench,
-            base_model=cancellable(bench.base_model, turn.cancelled),
+            base_model=bound_by(cancellable(bench.base_model, turn.cancelled), request.max_output_tokens),
             sub_model=cancellable(bench.sub_model, turn.cancelled),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
@@ -298,6 +395,7 @@ class Agent:
             deadline=None if limits.request_deadline is None else now + limits.request_deadline,
             until=None if limits.max_seconds is None else now + limits.max_seconds,
             thread_id=turn.thread_id,
+            instructions=request.instructions or "",
             emit=turn.emit,
         )
 
@@ -338,13 +436,39 @@ class Agent:
                     turn.cancelled.set()
 
 
-def make_error_result(turn: Running, message: str) -> ConversationResult:
+def check_followed(request: Request, values: Mapping[str, Any]) -> None:
+    """Raises GoneOn when the thread has gone on since the turn that the request follows, NotFound without that turn."""
+    if request.after is None or not values.get("messages"):
+        return
+    turns = turns_until(values, request.after)
+    if turns is None:
+        raise NotFound(f"There is no response resp_{request.after} in this conversation.")
+    if has_gone_on(values, request.after):
+        raise GoneOn(turns)
+
+
+def bound_by(model: Model, most: int | None) -> Model:
+    """The model with replies of at most so many tokens, by the name that LangChain's chat models have for it."""
+    if most is None:
+        return model
+    fewest = min(most, model.max_output_tokens or most)
+    fallback = bound_by(model.fallback, fewest) if model.fallback else None
+    return replace(model, chat=model.chat.bind(max_tokens=fewest), max_output_tokens=fewest, fallback=fallback)
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    kinds: dict[type[Exception], Refusal] = {NotFound: "not_found", InvalidRequest: "invalid", ThreadBusy: "busy"}
+    return next((refusal for kind, refusal in kinds.items() if isinstance(error, kind)), None)
+
+
+def make_error_result(turn: Running, message: str, refusal: Refusal | None = None) -> ConversationResult:
     return ConversationResult(
         response_text="",
         status="fatal_error",
-        fatal_error_msg=message,
+        fatal_error_msg=redact_text(message),
         delegation_count=0,
         end="error",
         thread_id=turn.thread_id,
         request_id=turn.request_id,
+        refusal=refusal,
     )

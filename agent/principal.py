@@ -12,11 +12,12 @@ LOCAL = "local"
 @dataclass(frozen=True)
 class Principal:
     """`name` is stable from request to request. `workspace` makes the WorkspaceClient that acts as this principal
-    (on behalf of a user); None is the process's own identity. It is asked for in the request's own thread.
+    (on behalf of a user); None is the process's own identity. `credential` tells one of its tokens from the next.
     """
 
     name: str = LOCAL
     workspace: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
+    credential: str = field(default="", compare=False, repr=False)
 
     @property
     def is_local(self) -> bool:
@@ -25,5 +26,5 @@ class Principal:
 
     @property
     def identity(self) -> str | None:
-        """What its live clients can be kept under; None when they are the process's own."""
-        return self.name if self.workspace is not None else None
+        """What its live clients can be kept under; None when they are the process's own. A token's clients end with it."""
+        return f"{self.name} {self.credential}".rstrip() if self.workspace is not None else None

@@ -9,8 +9,6 @@ from typing import Any, Literal, Protocol
 
 from graph.types import Capsule
 
-MOST_TABLES = 40
-MOST_COLUMNS = 24
 MOST_SCOPED = 30
 VALUE_CHARS = 300
 INSTRUCTION_CHARS = 4_000
@@ -21,35 +19,7 @@ REDUCE_ROLE = "You merge notes that others took on the parts of one long output.
 GENIE_ROLE = "You turn a question into one SQL query for DuckDB."
 ASKED = "What is asked for:"
 QUESTION = "Question:"
-
-
-class Named(Protocol):
-    """A column as the catalog lists it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def type(self) -> str: ...
-
-
-class Listed(Protocol):
-    """A table as the catalog lists it; `rows` may be unknown."""
-
-    @property
-    def catalog(self) -> str: ...
-
-    @property
-    def schema(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def columns(self) -> Sequence[Any]: ...
-
-    @property
-    def rows(self) -> int | None: ...
+NO_TABLES = "Tables\nnone are listed here; metadata_keyword_search finds what there is."
 
 
 class Asked(Protocol):
@@ -103,22 +73,24 @@ NAMES: dict[str, str] = {
     "local": """\
 Names that your code finds (no pyspark here; pandas, numpy, duckdb's SQL dialect and matplotlib are there)
 - execute_sql(sql, as_pandas=False, preview_rows=20, catalog=None, schema=None) gives an object with .columns, \
-.rows (the first preview_rows, as tuples), .row_count, .truncated, and with as_pandas=True .df (all rows).
+.rows (all rows as tuples; past 10,000 walking them is an error), .row_count, .truncated, and with as_pandas=True .df \
+(all rows). Printed, it shows preview_rows rows.
 - catalog, schema (where unqualified table names are looked up), run_id, iteration, os, sys, json, datetime, Path.
 - There is no network and no file outside the working folder.""",
     "databricks": """\
 Names that your code finds (a Databricks cluster: Spark SQL, Unity Catalog)
 - spark, the session; don't stop it. Prefer SQL and DataFrames over collecting rows.
 - execute_sql(sql, as_pandas=False, preview_rows=20, catalog=None, schema=None) gives an object with .columns, \
-.rows (the first preview_rows, as tuples), .row_count, .truncated, and with as_pandas=True .df (all rows).
+.rows (all rows as tuples; past 10,000 walking them is an error), .row_count, .truncated, and with as_pandas=True .df \
+(all rows). Printed, it shows preview_rows rows.
 - catalog, schema (where unqualified table names are looked up), run_id, iteration, os, sys, json, datetime, Path.""",
 }
 
 TEXT = """\
 - context, a text that the user handed over; it may be far longer than memory. `for line in context`, context[3:9] \
 for lines, len(context) for their number, context.grep(pattern, flags=0, limit=None) for (number, line) pairs, \
-context.text for the whole. To have all of it read, print the lines that matter and say in the instruction what to \
-look for."""
+context.text for the whole; context.files has each file as such a text by itself, context.paths their paths. To have \
+all of it read, print the lines that matter and say in the instruction what to look for."""
 
 
 @dataclass(frozen=True)
@@ -126,24 +98,25 @@ class AgentPrompts:
     """The prompts of one agent.
 
     `system_prompt` takes the place of ROLE, what the analyst is and how it works; what it needs to work at all (how to
-    delegate, the names, the tables) stays. `tables` is asked for each turn, since tables come and go.
+    delegate, the names, the tables) stays. `tables` describes the tables for a question; it is asked each turn, since
+    tables come and go. `text` describes what was handed over as one.
     """
 
     mode: Literal["local", "databricks"] = "local"
     system_prompt: str | None = None
-    tables: Callable[[], Sequence[Listed]] = tuple
+    tables: Callable[[str], str] = lambda question: NO_TABLES
     genie: str | None = None
-    has_text: bool = False
+    text: str | None = None
 
-    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
         """The base model's instructions, with what the thread has come to so far."""
-        names = f"{NAMES[self.mode]}\n{TEXT}" if self.has_text else NAMES[self.mode]
+        names = f"{NAMES[self.mode]}\n{TEXT}\n{self.text}" if self.text else NAMES[self.mode]
         genie = f"Genie\nquery_genie: {clip(self.genie, VALUE_CHARS)}" if self.genie else ""
         sections = (
             self.system_prompt or ROLE,
             DELEGATING,
             names,
-            catalog(self.tables()),
+            self.tables(question or capsule.intent),
             genie,
             describe_capsule(capsule),
             state(scoped),
@@ -171,15 +144,15 @@ each other, say so with their parts. Leave out notes that say nothing. If all do
 {clip(instruction, INSTRUCTION_CHARS)}"""
 
 
-def genie_sql(question: str, tables: Sequence[Listed], conversation: Sequence[Asked] = ()) -> str:
-    """Asks for SQL only. `conversation` is what was asked before, with errors that SQL met."""
+def genie_sql(question: str, tables: str, conversation: Sequence[Asked] = ()) -> str:
+    """Asks for SQL only. `tables` describes them, `conversation` is what was asked before, with errors that SQL met."""
     earlier = "\n".join(exchange(item) for item in conversation[-MOST_EXCHANGES:])
     return f"""\
 {GENIE_ROLE}
 Answer with the query alone, in a ```sql block. Read only; name tables as they are listed. If no query can answer the \
 question, say why in one sentence instead.
 
-{catalog(tables)}
+{tables}
 
 {f"Earlier:{chr(10)}{earlier}{chr(10)}{chr(10)}" if earlier else ""}{QUESTION} {clip(question, INSTRUCTION_CHARS)}"""
 
@@ -187,28 +160,6 @@ question, say why in one sentence instead.
 def exchange(item: Asked) -> str:
     outcome = f"\n  which failed: {clip(item.error, VALUE_CHARS)}" if item.error else ""
     return f"- {clip(item.question, VALUE_CHARS)}\n  {clip(item.sql, 1_000)}{outcome}"
-
-
-def catalog(tables: Sequence[Listed]) -> str:
-    """The tables on a line each; the first MOST_TABLES, and how to find the rest."""
-    if not tables:
-        return "Tables\nnone are listed here; metadata_keyword_search finds what there is."
-    lines = [line(table) for table in tables[:MOST_TABLES]]
-    if more := len(tables) - MOST_TABLES:
-        lines += [f"… and {more:,} more: use metadata_keyword_search."] if more > 0 else []
-    return "\n".join(["Tables", *lines])
-
-
-def line(table: Listed) -> str:
-    shown = ", ".join(f"{column.name} {short(column.type)}" for column in table.columns[:MOST_COLUMNS])
-    more = len(table.columns) - MOST_COLUMNS
-    rest = f", … {more} more" if more > 0 else ""
-    rows = "" if table.rows is None else f" [{table.rows:,} rows]"
-    return f"- {table.catalog}.{table.schema}.{table.name}{rows}: {shown}{rest}"
-
-
-def short(type_: str) -> str:
-    return clip(type_.lower(), 24)
 
 
 def describe_capsule(capsule: Capsule) -> str:

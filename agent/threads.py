@@ -52,6 +52,7 @@ class Threads:
 
     def __init__(self, stores: Stores, principal: Principal | None = None) -> None:
         self._saver, self._records, self._artifacts = stores.saver, stores.records, stores.artifacts
+        self._index, self._questions = stores.index, stores.questions
         self._principal = principal or Principal()
 
     def find(self, text: str) -> str:
@@ -126,6 +127,8 @@ class Threads:
             for row in self._records.artifacts(thread_id):
                 self._artifacts.delete(row.artifact_id)
             self._records.forget(thread_id)
+            self._index.forget(thread_id)
+            self._questions.forget(thread_id)
             self._saver.delete_thread(thread_id)
 
     def cancel(self, thread_id: str) -> bool:

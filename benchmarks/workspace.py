@@ -89,6 +89,28 @@ def by_connect(ws: Workspace) -> int:
     return int(DatabricksSession.builder.remote(ws.spark_url).getOrCreate().sql(QUERY).toArrow().num_rows)
 
 
+def task(ws: Workspace, cell: str) -> float:
+    """From `runs/submit` to the end of a notebook of one cell."""
+    import base64
+
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.service.jobs import NotebookTask, SubmitTask
+    from databricks.sdk.service.workspace import ImportFormat, Language
+
+    client, path = WorkspaceClient(host=ws.url, token=ws.token), "/Users/benchmark"
+    content = base64.b64encode(f"# Databricks notebook source\n{cell}".encode()).decode()
+    client.workspace.mkdirs("/Users")
+    client.workspace.import_(
+        path, content=content, format=ImportFormat.SOURCE, language=Language.PYTHON, overwrite=True
+    )
+    started = time.perf_counter()
+    run_id = client.jobs.submit(tasks=[SubmitTask("a", notebook_task=NotebookTask(path))]).run_id
+    while not (run := client.jobs.get_run(run_id)).end_time:
+        time.sleep(0.02)
+    assert run.as_dict()["state"]["result_state"] == "SUCCESS", run.state
+    return time.perf_counter() - started
+
+
 def cold_start() -> float:
     """From the command line to the first answered request."""
     started = time.perf_counter()
@@ -110,6 +132,9 @@ def main() -> None:
         print(f"{'server ready (imports done)':<58} {ws.seconds_to_start:7.2f} s")
         print(f"{'Sail ready':<58} {ws.sail.seconds_to_start:7.2f} s")
         print(f"{'PostgreSQL ready':<58} {ws.lakebase.postgres.seconds_to_start:7.2f} s")
+        print(f"{'a task, and its environment for the first time':<58} {task(ws, 'print(1)'):7.2f} s")
+        print(f"{'a task':<58} {task(ws, 'print(1)'):7.2f} s")
+        print(f"{'a task that uses Spark':<58} {task(ws, 'spark.range(3).count()'):7.2f} s")
         text = f"id, id * 2 AS b, id * 0.5D AS c, concat('row ', id) AS d, id % 7 AS e FROM range({ROWS})"
         ws.engine.rows(f"CREATE TABLE {TABLE} AS SELECT {text}")
         timed("1M rows × 5: the SDK's external links, 4 threads", lambda: by_links(ws))

@@ -166,6 +166,8 @@ class RunContext:
     deadline: float | None = None
     until: float | None = None
     thread_id: str = ""
+    instructions: str = ""
+    """The request's own, for its turn."""
     scoped: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""
     emit: Callable[[Event], None] = lambda event: None

@@ -36,6 +36,7 @@ End = Literal[
 that it can't; `truncated`: its reply stayed incomplete."""
 
 ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
+Refusal = Literal["invalid", "not_found", "busy"]
 
 DELEGATE = "delegate_code_results"
 EXIT_LOOP = "exit_loop"
@@ -186,7 +187,10 @@ class Capsule:
 
 @dataclass(frozen=True)
 class ConversationResult:
-    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included."""
+    """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included.
+
+    `refusal` says why a request was not taken up at all: nothing was done and nothing saved.
+    """
 
     response_text: str
     status: ConversationStatus
@@ -199,6 +203,7 @@ class ConversationResult:
     usage: Usage = Usage()
     seconds: float = 0.0
     artifact_ids: tuple[str, ...] = ()
+    refusal: Refusal | None = None
 
 
 CHECKPOINTED = (Artifact, Delegation, Turn, Usage, Capsule)

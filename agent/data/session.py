@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graph.errors import InvalidRequest
@@ -26,11 +26,19 @@ class QueryFailed(InvalidRequest):
 class Session:
     """One caller's connection, with its search path. One statement at a time.
 
-    `close` and `interrupt` may be called from any thread; they end a running statement.
+    `close` and `interrupt` may be called from any thread; they end a running statement. `prepare` is called before each
+    statement and says whether it changed what is attached.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, search_path: str, schemas: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        connection: DuckDBPyConnection,
+        search_path: str,
+        schemas: Mapping[str, Sequence[str]],
+        prepare: Callable[[DuckDBPyConnection, str], bool] | None = None,
+    ) -> None:
         self._connection = connection
+        self._prepare = prepare
         self._search_path = search_path
         self._schemas = schemas
         self._lock = threading.Lock()
@@ -53,7 +61,8 @@ class Session:
             if self._closed:
                 raise QueryFailed("the session is closed")
             try:
-                if catalog or schema:
+                changed = self._prepare is not None and self._prepare(self._connection, sql)
+                if changed or catalog or schema:
                     self._look_in(catalog, schema)
                 with self._execute(sql, parameters) as reader:
                     yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)

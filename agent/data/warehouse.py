@@ -1,8 +1,9 @@
 """The local warehouse: DuckDB in this process over the generated sample and the user's files.
 
-Catalog `sample` (schemas silo_north, silo_lakeside, silo_valley, all_silos) and catalog `files` (schema `data`) are
-files below the home, built once under a lock and attached read-only, so that any number of processes can have them
-open. What a run's SQL creates lands in memory of its own session, which no other can see, and goes with it.
+Catalog `sample` (schemas silo_north, silo_lakeside, silo_valley, all_silos) and catalog `files` (schema `data`, and
+`raw` with the cells as they stand) are files below the home, attached read-only, so that any number of processes can
+have them open. People's files are loaded in the background; a statement waits for the tables that it names. What a
+run's SQL creates lands in memory of its own session, which no other can see, and goes with it.
 
 SQL can't reach files, extensions or the configuration: external access is off and the configuration locked. What
 DuckDB leaves open even then (ATTACH of a file it already knows, DETACH, COPY onto an allowed path) is refused by
@@ -15,16 +16,19 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from agent.data.builds import FILES_SCHEMA, SAMPLE_SCHEMAS, hold_files, hold_sample
-from agent.data.files import find_files
+from agent.data.builds import SAMPLE_SCHEMAS, build_sample
+from agent.data.facts import Column
+from agent.data.loading import DATA, FIRST_WAIT, RAW, LoadedTable, Loading, Progress, open_loading
+from agent.data.reading.found import Aside
 from agent.data.session import QueryFailed, Session
+from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import pyarrow
@@ -33,27 +37,29 @@ if TYPE_CHECKING:
 SPILL_SECONDS = 24 * 3600
 OPERATORS = ("LIKE", "NOT LIKE")
 SAMPLE, FILES = "sample", "files"
-SCHEMAS = {FILES: (FILES_SCHEMA,), SAMPLE: SAMPLE_SCHEMAS}
+SCHEMAS = {FILES: (DATA, RAW), SAMPLE: SAMPLE_SCHEMAS}
 """The schemas of a catalog; unqualified names are looked up in this order, so the first is the catalog's default."""
 
 
 @dataclass(frozen=True)
-class Column:
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
 class Table:
-    """`source` is `sample` or the file's path; `kind` as information_schema calls it."""
+    """`source` is `sample` or the files' names; `kind` as information_schema calls it.
+
+    `parts` are the files of a table of several, `alone` the tables of one each. `notes` say what was guessed and what
+    is odd. `rows` are None, and the columns a guess, until it is loaded. `has_raw`: its cells are in schema `raw`, too.
+    """
 
     catalog: str
     schema: str
     name: str
     columns: tuple[Column, ...]
-    rows: int
+    rows: int | None
     source: str
     kind: Literal["BASE TABLE", "VIEW"] = "BASE TABLE"
+    parts: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    has_raw: bool = False
 
     @property
     def full_name(self) -> str:
@@ -74,26 +80,39 @@ class Sources:
     """What every connection of a warehouse attaches, and the only files that it may read besides."""
 
     catalogs: Mapping[str, Path]
-    readable: tuple[Path, ...]
+    loading: Loading | None
     spill: Path
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return (*((FILES,) if self.loading else ()), *self.catalogs)
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        return self.loading.readable if self.loading else ()
+
+    @property
     def search_path(self) -> str:
-        return ",".join(f"{catalog}.{schema}" for catalog in self.catalogs for schema in SCHEMAS[catalog])
+        return ",".join(f"{catalog}.{schema}" for catalog in self.names for schema in SCHEMAS[catalog])
+
+    def files_for(self, sql: str) -> Path | None:
+        """The database in which the tables of people's files that `sql` names are loaded. Raises QueryFailed."""
+        try:
+            return self.loading.catalog_for(sql) if self.loading else None
+        except InvalidRequest as error:
+            raise QueryFailed(str(error)) from error
 
 
 class Warehouse:
     """Thread-safe: each query works on a cursor of its own and each session on a database of its own."""
 
-    def __init__(self, sources: Sources, held: ExitStack) -> None:
+    def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._held = held
-        self._connection = _connect(sources, "50%")
         self._lock = threading.Lock()
-        self._tables: tuple[Table, ...] | None = None
-        self.catalogs = tuple(sources.catalogs)
-        if self.catalogs:
-            self._connection.execute(f"USE {self.catalogs[0]}; DETACH memory")
+        self._sample: tuple[Table, ...] | None = None
+        self.catalogs = sources.names
+        self._files = sources.files_for("")
+        self._connection = self._open_connection(self._files)
 
     @property
     def catalog(self) -> str | None:
@@ -110,7 +129,8 @@ class Warehouse:
 
         path = ",".join(filter(None, ("memory.main", self._sources.search_path)))
         try:
-            return Session(_connect(self._sources, "25%"), path, SCHEMAS)
+            files = self._sources.files_for("")
+            return Session(_connect(self._sources, files, "25%"), path, SCHEMAS, self._reattach(files))
         except duckdb.Error as error:
             raise QueryFailed(f"the warehouse can't be opened: {error}") from error
 
@@ -124,15 +144,39 @@ class Warehouse:
         schema: str | None = None,
     ) -> pyarrow.Table:
         """Read; `?` in the SQL are bound to `parameters`. Nothing can be created here. Raises QueryFailed."""
+        files = self._sources.files_for(sql)
         with self._lock:
+            if files != self._files:
+                stale, self._connection = self._connection, self._open_connection(files)
+                self._files = files
+                stale.close()
             cursor = self._connection.cursor()
         with Session(cursor, self._sources.search_path or "memory.main", SCHEMAS) as session:
             return session.query(sql, parameters, limit=limit, catalog=catalog, schema=schema)
 
     def tables(self) -> tuple[Table, ...]:
-        if self._tables is None:
-            self._tables = tuple(self._read_tables())
-        return self._tables
+        """People's files first. Those that are still being loaded are there, too."""
+        if self._sample is None:
+            self._sample = tuple(self._read_sample())
+        loading = self._sources.loading
+        return (*(map(_table, loading.tables()) if loading else ()), *self._sample)
+
+    def aside(self) -> tuple[Aside, ...]:
+        """What was found and is not used, and why, as far as it is known."""
+        return self._sources.loading.aside() if self._sources.loading else ()
+
+    def files(self) -> dict[str, Path]:
+        """Every file that was found, by its name below what was handed over, whether it makes a table or not."""
+        return {} if self._sources.loading is None else self._sources.loading.files()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._sources.loading is None or self._sources.loading.is_done
+
+    def finish_loading(self) -> None:
+        """Wait until every table is loaded or set aside."""
+        if self._sources.loading is not None:
+            self._sources.loading.finish()
 
     def search(
         self,
@@ -153,18 +197,21 @@ class Warehouse:
         joint = " OR " if operator == "LIKE" else " AND "
         where = "(" + joint.join(f"{text} {operator} ?" for _ in patterns) + ")"
         where += " AND c.table_catalog IN (" + ", ".join(f"'{name}'" for name in self.catalogs or ("",)) + ")"
+        if alone := [f"'{name}'" for table in self.tables() for name in table.alone]:
+            where += f" AND NOT (c.table_catalog = '{FILES}' AND c.table_name IN ({', '.join(alone)}))"
         parameters: list[Any] = list(patterns)
         if table_type:
-            where += " AND t.table_type = ?"
+            where += f" AND {KIND} = ?"
             parameters.append(table_type)
-        sql = SEARCH.format(where=where)
+        sql = SEARCH.format(where=where, kind=KIND)
         found = self.query(sql, parameters).to_pylist()
         return Matches(tuple(tuple(map(str, row.values())) for row in found[:limit]), len(found), sql)
 
     def close(self) -> None:
         """Sessions stay open: they close themselves."""
         self._connection.close()
-        self._held.close()
+        if self._sources.loading is not None:
+            self._sources.loading.close()
 
     def __enter__(self) -> Warehouse:
         return self
@@ -172,9 +219,32 @@ class Warehouse:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _read_tables(self) -> Iterator[Table]:
+    def _open_connection(self, files: Path | None) -> DuckDBPyConnection:
+        """Without a memory of its own: nothing can be created in it."""
+        connection = _connect(self._sources, files, "50%")
+        if self.catalogs:
+            connection.execute(f"USE {self.catalogs[0]}; DETACH memory")
+        return connection
+
+    def _reattach(self, attached: Path | None) -> Callable[[DuckDBPyConnection, str], bool]:
+        """Before a session's statement: the database in which its tables are loaded takes the place of the last."""
+
+        def attach(connection: DuckDBPyConnection, sql: str) -> bool:
+            nonlocal attached
+            if (files := self._sources.files_for(sql)) == attached or files is None:
+                return False
+            connection.execute(f"SET search_path = 'memory.main'; DETACH {FILES}; {_attach(FILES, files)}")
+            connection.complete()
+            attached = files
+            return True
+
+        return attach
+
+    def _read_sample(self) -> Iterator[Table]:
+        if SAMPLE not in self.catalogs:
+            return
         with self._lock:
-            rows = self._connection.execute(TABLES, [list(self.catalogs)]).fetchall()
+            rows = self._connection.execute(TABLES, [[SAMPLE]]).fetchall()
         for catalog, schema, name, kind, comment, names, types in rows:
             columns = tuple(Column(column, type_) for column, type_ in zip(names, types, strict=True))
             about = json.loads(comment)
@@ -186,11 +256,14 @@ def _pattern(word: str) -> str:
     return word if "%" in word else f"%{word}%"
 
 
+KIND = f"CASE WHEN c.table_catalog = '{FILES}' THEN 'BASE TABLE' ELSE t.table_type END"
+"""People's files are tables to them, though views lead to their rows."""
 SEARCH = """
-SELECT c.table_catalog, c.table_schema, c.table_name, t.table_type, c.column_name, c.data_type
+SELECT c.table_catalog, c.table_schema, c.table_name,
+    {kind} AS table_type, c.column_name, c.data_type
 FROM information_schema.columns AS c
 JOIN information_schema.tables AS t USING (table_catalog, table_schema, table_name)
-WHERE {where}
+WHERE {where} AND c.table_schema <> 'raw'
 ORDER BY c.table_catalog, c.table_schema, c.table_name, c.ordinal_position
 """
 
@@ -209,24 +282,49 @@ ORDER BY k.database_name, k.schema_name, k.table_name
 """
 
 
-def open_warehouse(home: Path, sample: bool = True, paths: Sequence[Path] = ()) -> Warehouse:
-    """Build what is missing below `home` and open it. Raises DataUnreadable (an InvalidRequest) for a bad file.
+def open_warehouse(
+    home: Path,
+    sample: bool = True,
+    paths: Sequence[Path] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+    wait: float = FIRST_WAIT,
+) -> Warehouse:
+    """Build what is missing below `home` and open it; wait up to `wait` seconds for people's files to be loaded.
 
+    Raises DataUnreadable (an InvalidRequest) for a path that is not there and when none of the files can be read.
     Parquet files stay where they are and are read through views; the others are read once, and again when they change.
+    `on_progress` is called from another thread.
     """
     folder = home / "warehouse"
     spill = folder / "spill"
     spill.mkdir(parents=True, exist_ok=True)
     _sweep(spill)
-    files = find_files(paths)
     catalogs: dict[str, Path] = {}
     with ExitStack() as held:
-        if files:
-            catalogs[FILES] = held.enter_context(hold_files(folder, files))
+        loading = None
+        if paths:
+            loading = open_loading(folder, paths, on_progress, wait)
+            held.callback(loading.close)
         if sample:
-            catalogs[SAMPLE] = held.enter_context(hold_sample(folder))
-        readable = tuple(file.path for file in files if file.kind == "parquet")
-        return Warehouse(Sources(catalogs, readable, spill), held.pop_all())
+            catalogs[SAMPLE] = build_sample(folder)
+        warehouse = Warehouse(Sources(catalogs, loading, spill))
+        held.pop_all()
+        return warehouse
+
+
+def _table(one: LoadedTable) -> Table:
+    return Table(
+        FILES,
+        DATA,
+        one.name,
+        one.columns,
+        one.facts.rows if one.facts else None,
+        one.source,
+        parts=one.group.labels if len(one.group.parts) > 1 else (),
+        alone=one.group.alone,
+        notes=one.facts.notes if one.facts else (),
+        has_raw=one.has_raw,
+    )
 
 
 def _sweep(spill: Path) -> None:
@@ -236,12 +334,13 @@ def _sweep(spill: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
+def _connect(sources: Sources, files: Path | None, memory: str) -> DuckDBPyConnection:
     """A locked-down database in memory with the sources attached; `memory` is a share of the machine's."""
     import duckdb
 
     connection = duckdb.connect(":memory:")
     allowed = ", ".join(f"'{_quote(path)}'" for path in sources.readable)
+    views = f"'{_quote(sources.loading.catalogs)}/'" if sources.loading else ""
     settings = (
         "python_enable_replacements = false",
         "autoinstall_known_extensions = false",
@@ -252,18 +351,23 @@ def _connect(sources: Sources, memory: str) -> DuckDBPyConnection:
         f"memory_limit = '{memory}'",
         f"temp_directory = '{_quote(sources.spill / uuid4().hex)}'",
         f"allowed_paths = [{allowed}]",
+        f"allowed_directories = [{views}]",
         "enable_external_access = false",
         "lock_configuration = true",
     )
     try:
-        for name, path in sources.catalogs.items():
-            connection.execute(f"ATTACH '{_quote(path)}' AS {name} (READ_ONLY)")
+        for name, path in (*(((FILES, files),) if files else ()), *sources.catalogs.items()):
+            connection.execute(_attach(name, path))
         for setting in settings:
             connection.execute(f"SET {setting}")
     except duckdb.Error:
         connection.close()
         raise
     return connection
+
+
+def _attach(name: str, path: Path) -> str:
+    return f"ATTACH '{_quote(path)}' AS {name} (READ_ONLY)"
 
 
 def _quote(path: Path) -> str:

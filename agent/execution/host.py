@@ -16,6 +16,7 @@ from graph.errors import HostError
 from graph.types import Artifact, Rejection
 
 CheckSql = Callable[[str], Rejection | None]
+PREVIEW_BYTES = 32 << 20
 COUNTED_ROWS = 1_000_000
 """A preview's result is counted up to here; what is longer is not run to its end only to be counted."""
 
@@ -77,16 +78,21 @@ class LocalHost:
             raise HostError(str(error)) from error
 
     def _send(self, sql: str, rows: int | None, place: tuple[str | None, str | None], frames: BinaryIO) -> int | None:
-        """Stream the rows asked for; return how many the result has, None when it has too many to count."""
+        """Stream the rows asked for; return how many the result has, None when it has too many to count.
+
+        When not all rows are asked for, those of wide results end at PREVIEW_BYTES.
+        """
         import pyarrow
 
         with closing(self._open_session().stream(sql, catalog=place[0], schema=place[1])) as batches:
             with pyarrow.ipc.new_stream(frames, next(batches).schema) as writer:
-                count = 0
+                count = sent = 0
                 for batch in batches:
                     rest = batch.num_rows if rows is None else rows - count
-                    if rest > 0:
-                        writer.write_batch(batch.slice(0, rest))
+                    if rest > 0 and (rows is None or sent < PREVIEW_BYTES):
+                        part = batch.slice(0, rest)
+                        writer.write_batch(part)
+                        sent += part.nbytes
                     count += batch.num_rows
                     if rows is not None and count > max(COUNTED_ROWS, rows):
                         return None

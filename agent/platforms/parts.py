@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.artifacts.protocol import Artifacts
+    from agent.data.question import LongQuestions
     from agent.data.source import DataSource
+    from agent.records.index import ThreadIndex
     from agent.records.protocol import RecordStore
     from agent.records.scopes import Scopes
     from agent.tools.services import Catalog
@@ -51,6 +53,8 @@ class Stores:
     records: RecordStore
     artifacts: Artifacts
     scopes: Scopes
+    index: ThreadIndex
+    questions: LongQuestions
 
 
 @dataclass(frozen=True)

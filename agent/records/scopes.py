@@ -50,6 +50,10 @@ class Scopes:
     def __init__(self, store: BaseStore) -> None:
         self._store = store
 
+    @property
+    def store(self) -> BaseStore:
+        return self._store
+
     def take(self, delta: Mapping[str, Any], user_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Keep what is the user's and the app's; return the thread's part (with None for deletions) and the turn's."""
         scoped = split(delta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -85,7 +85,7 @@ def rehearsing() -> bool:
     return _rehearsing.get()
 
 
-def rehearsal(request: Request) -> Iterator[Event]:
+def rehearsal(request: Request) -> Generator[Event, None, None]:
     thread_id, request_id = request.thread_id or str(uuid4()), request.request_id or str(uuid4())
     yield TurnStarted(thread_id, request_id)
     text = "This is a rehearsal: the request was understood, and no model, data or state was touched."

@@ -9,10 +9,11 @@ that a request that is asked again gets the same ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+from agent.redaction.secrets import redact_text
 from graph.endings import ENDS
 from graph.events import (
     CallAnswered,
@@ -27,31 +28,11 @@ from graph.events import (
 )
 from graph.types import ConversationResult, Usage
 
-if TYPE_CHECKING:
-    from mlflow.types.responses import ResponsesAgentResponse, ResponsesAgentStreamEvent
-
 Item = dict[str, Any]
+Fields = Mapping[str, Any]
 
-
-def stream(events: Iterable[Event], created_at: float) -> Iterator[ResponsesAgentStreamEvent]:
-    """The turn as stream events. `created_at` is seconds since the epoch."""
-    from mlflow.types.responses import ResponsesAgentStreamEvent
-
-    turn = Transcript(created_at)
-    for event in events:
-        for fields in turn.take(event):
-            yield ResponsesAgentStreamEvent(**fields)
-
-
-def respond(events: Iterable[Event], created_at: float) -> ResponsesAgentResponse:
-    """The turn as one response, with the items that a stream of it would have had."""
-    from mlflow.types.responses import ResponsesAgentResponse
-
-    turn = Transcript(created_at)
-    for event in events:
-        for _ in turn.take(event):
-            pass
-    return ResponsesAgentResponse(**turn.response())
+FIXED: Fields = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True}
+"""What every response has to say of a client's tools."""
 
 
 @dataclass
@@ -59,6 +40,7 @@ class Transcript:
     """One turn, told to a Responses client as it happens. Not thread-safe; `take` is fed every event in order."""
 
     created_at: float
+    echo: Mapping[str, Any] = field(default_factory=dict)
     thread_id: str = ""
     request_id: str = ""
     output: list[Item] = field(default_factory=list)
@@ -82,12 +64,22 @@ class Transcript:
             "status": "in_progress",
             "output": list(self.output),
             "custom_outputs": self.custom_outputs(),
+            **FIXED,
+            **self.echo,
         }
         if self.result is not None:
             so_far |= {"status": status_of(self.result), "usage": usage_of(self.result.usage)}
+            if self.result.end == "truncated":
+                so_far["incomplete_details"] = {"reason": "max_output_tokens"}
             if self.result.status == "fatal_error":
                 so_far["error"] = {"code": self.result.end, "message": complaint(self.result)}
         return so_far
+
+    @property
+    def text(self) -> str:
+        """All that the client was given to read."""
+        messages = [item for item in self.output if item["type"] == "message"]
+        return "\n\n".join([*(part["text"] for item in messages for part in item["content"]), self.writing])
 
     def custom_outputs(self) -> dict[str, Any]:
         """The custom_outputs: which thread and request it is and, at the end, how it ended."""
@@ -198,7 +190,7 @@ def show_answer(turn: Transcript, event: CallAnswered) -> Iterator[Mapping[str, 
             "id": turn.item_id("fco"),
             "type": "function_call_output",
             "call_id": event.call_id,
-            "output": event.content,
+            "output": event.content if event.ok else redact_text(event.content),
             "status": "completed" if event.ok else "incomplete",
         }
     )
@@ -211,6 +203,7 @@ def show_stage(turn: Transcript, event: StageReached) -> Iterator[Mapping[str, A
     else:
         turn.running.pop(event.artifact_id, None)
     heading = f"{event.artifact_id or event.call_id}: {event.stage}, {event.status}"
+    event = replace(event, detail=redact_text(event.detail)) if event.detail else event
     yield from turn.add(turn.note(f"{heading}\n{event.detail}" if event.detail else heading), stage=asdict(event))
 
 

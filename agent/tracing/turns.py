@@ -10,11 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
@@ -43,17 +42,21 @@ STORE = "traces.db"
 
 
 def run_with_trace(
-    agent: Agent, request: Request, cancelled: threading.Event | None = None
+    agent: Agent,
+    request: Request,
+    cancelled: threading.Event | None = None,
+    note: Callable[[str], None] = lambda trace_id: None,
 ) -> Generator[Event, None, None]:
-    """`agent.run`, as one trace. Closing it, or setting `cancelled`, cancels the turn and ends its spans."""
+    """`agent.run`, as one trace, whose id is noted. Closing it, or setting `cancelled`, cancels the turn and ends its
+    spans.
+    """
     if not agent.settings.tracing.enabled or not set_up(agent.settings):
         yield from agent.run(request, cancelled)
         return
-    request = replace(
-        request, thread_id=request.thread_id or str(uuid4()), request_id=request.request_id or str(uuid4())
-    )
+    request = agent.place(request)
     events = agent.run(request, cancelled)
     with TurnSpan(request, agent.settings) as turn, closing(events):
+        note(turn.trace_id)
         while (event := turn.within(next, events, None)) is not None:
             turn.note(event)
             yield event
@@ -66,7 +69,8 @@ class TurnSpan:
         import mlflow
 
         self._request = request
-        self._user = request.user_id or settings.user_id
+        local = request.principal.is_local
+        self._user = (request.user_id or settings.user_id) if local else request.principal.name
         self._limit = settings.tracing.max_payload_chars
         self._context = contextvars.copy_context()
         self._around = mlflow.start_span("turn", span_type="AGENT", attributes={BRIEF: "yes"})
@@ -82,6 +86,10 @@ class TurnSpan:
         self.within(CALLBACKS.set, Spans(self._span, self._limit))
         self._update(self._request.thread_id, question=preview(self._request.text))
         return self
+
+    @property
+    def trace_id(self) -> str:
+        return self._span.trace_id if self._span is not None else ""
 
     def note(self, event: Event) -> None:
         """Take over what the events tell of the turn as a whole."""

@@ -43,6 +43,8 @@ def build_prompt(state: AgentState, ctx: RunContext) -> list[AnyMessage]:
     """All that the base model sees: its instructions with the capsule, and the newest messages."""
     scoped = {**ctx.scoped, **state.get("session", {}), **state.get("temp", {})}
     instructions = ctx.prompts.analyst(state.get("capsule") or Capsule(), scoped)
+    if ctx.instructions:
+        instructions += f"\n\nWhat this conversation's application asks of you\n{ctx.instructions}"
     return [SystemMessage(instructions), *fit_window(state["messages"], ctx.memory.window_chars)]
 
 

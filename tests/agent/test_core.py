@@ -154,7 +154,8 @@ def test_a_run_that_outlives_the_request_is_picked_up_in_the_next_turn(opened) -
     agent = opened(model, limits={"request_deadline": 0.5})
     first = agent.ask(Request("go", thread_id="t"))
     assert first.end == "run_running"
-    time.sleep(2.5)
+    (summary,) = agent.artifacts.list()
+    until(lambda: agent.artifacts.result(summary.artifact_id))
     second = agent.ask(Request("well?", thread_id="t"))
     assert second.response_text == "Here it is."
     assert "late" in model.shown[1][-1].text

@@ -94,12 +94,35 @@ result = [len(r.rows) == min(20, len(r.df)), r.columns != []]
     assert json.loads(result.output) == [True, True]
 
 
+@pytest.mark.parametrize(("preview", "shown"), [(0, 0), (3, 3), (5000, 1080), (-1, 0)])
+def test_a_preview_is_what_is_printed_and_rows_are_all(bench: Bench, preview: int, shown: int):
+    code = f"""
+r = execute_sql('FROM vendors', preview_rows={preview})
+result = [len(r.rows), sum(1 for row in r.rows), r.truncated, r.row_count, str(r).splitlines()[-1]]
+"""
+    last = f"({shown:,} rows shown, 1,080 in all)"
+    assert json.loads(bench.run(code).output) == [1080, 1080, False, 1080, last]
+
+
 @pytest.mark.parametrize(
-    ("rows", "shown", "truncated"), [(0, 0, True), (3, 3, True), (5000, 1080, False), (-1, 0, True)]
+    "walk", ["sum(1 for row in r.rows)", "len(r.rows)", "r.rows[-1]", "r.rows[10:]", "list(r.rows)"]
 )
-def test_previews_are_as_long_as_asked_and_say_what_is_missing(bench: Bench, rows: int, shown: int, truncated: bool):
-    code = f"r = execute_sql('FROM vendors', preview_rows={rows}); result = [len(r.rows), r.truncated, r.row_count]"
-    assert json.loads(bench.run(code).output) == [shown, truncated, 1080]
+def test_walking_past_the_rows_that_were_fetched_is_an_error_not_a_wrong_count(bench: Bench, walk: str):
+    result = bench.run(f"r = execute_sql('FROM invoices'); result = {walk}")
+    assert result.status == "failed"
+    assert "the first 10,000 of 96,189 rows" in (result.error_trace or "")
+    assert "as_pandas=True" in (result.error_trace or "")
+
+
+def test_the_first_of_many_rows_can_be_had(bench: Bench):
+    code = """
+r = execute_sql("SELECT range FROM range(20000)")
+result = [r.rows[0], r.rows[5:8], r.truncated, next(iter(r.rows)), bool(r.rows)]
+print(r.rows)
+"""
+    result = bench.run(code)
+    assert json.loads(result.output) == [[0], [[5], [6], [7]], True, [0], True]
+    assert result.stdout == "<the first 10,000 of 20,000 rows>\n"
 
 
 def test_a_printed_result_is_a_table_that_a_model_can_read(bench: Bench):

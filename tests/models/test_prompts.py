@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 
+from agent.data.catalogue import catalogue
 from agent.data.warehouse import Column, Table
 from agent.platforms.local.genie import Exchange
-from agent.prompts import DELEGATING, MOST_TABLES, AgentPrompts, genie_sql
+from agent.prompts import DELEGATING, AgentPrompts, genie_sql
 from graph.blob import parse_blob
 from graph.types import DELEGATE, Capsule
 
@@ -39,22 +41,31 @@ def test_the_names_in_code_are_those_of_the_mode(mode, has, has_not):
 
 
 def test_context_is_named_only_when_there_is_a_text():
-    assert "context.grep" in AgentPrompts(has_text=True).analyst(Capsule(), {})
+    assert "context.grep" in AgentPrompts(text="context is the file a.log").analyst(Capsule(), {})
+    assert "context is the file a.log" in AgentPrompts(text="context is the file a.log").analyst(Capsule(), {})
     assert "context.grep" not in AgentPrompts().analyst(Capsule(), {})
 
 
 def test_an_own_system_prompt_replaces_the_role_and_keeps_what_is_needed_to_work():
-    prompt = AgentPrompts(system_prompt="You are Ada.", tables=lambda: [table("vendors")]).analyst(Capsule(), {})
+    prompts = AgentPrompts(system_prompt="You are Ada.", tables=partial(catalogue, [table("vendors")]))
+    prompt = prompts.analyst(Capsule(), {})
     assert prompt.startswith("You are Ada.")
     assert "You are the analyst" not in prompt
-    assert "sample.silo_north.vendors [36,000 rows]: c0 varchar" in prompt
+    assert "in sample.silo_north:\n- vendors [36,000 rows]: c0 text" in prompt
 
 
 def test_the_catalog_stays_short_and_says_how_to_find_the_rest():
-    prompt = AgentPrompts(tables=lambda: [table(f"t{n}", 300) for n in range(500)]).analyst(Capsule(), {})
-    assert prompt.count("sample.silo_north.t") == MOST_TABLES
-    assert "… and 460 more: use metadata_keyword_search" in prompt
-    assert len(prompt) < 32_000
+    prompt = AgentPrompts(tables=partial(catalogue, [table(f"t{n}", 300) for n in range(500)])).analyst(Capsule(), {})
+    assert 100 < prompt.count("\n- t") < 500
+    assert re.search(r"… and \d+ more: metadata_keyword_search finds them", prompt)
+    assert len(prompt) < 16_000
+
+
+def test_what_the_question_names_is_told_in_detail_though_there_are_many_tables():
+    tables = [table(f"t{n}", 300) for n in range(200)]
+    prompt = AgentPrompts(tables=partial(catalogue, tables)).analyst(Capsule(), {}, "What is in c299 of t77?")
+    assert "- t77 [36,000 rows]: c0 text" in prompt
+    assert "c299 text" in prompt
 
 
 def test_the_capsule_and_the_state_are_shown_and_bounded():
@@ -84,13 +95,14 @@ def test_a_reader_is_told_its_part_and_the_whole_instruction_but_no_endless_one(
 
 def test_genie_is_shown_what_was_asked_before_and_what_failed():
     conversation = [Exchange("how many?", "SELECT 1"), Exchange("and now?", "SELECT nope", "no column nope")]
-    prompt = genie_sql("by city?", [table("vendors")], conversation)
+    prompt = genie_sql("by city?", catalogue([table("vendors")]), conversation)
     assert prompt.endswith("Question: by city?")
     assert "which failed: no column nope" in prompt
     assert "vendors" in prompt
 
 
 def test_no_prompt_leaves_a_placeholder_unfilled():
-    prompts = AgentPrompts(genie="Genie of sales", has_text=True)
-    for text in (prompts.analyst(Capsule(), {}), prompts.chunk("x", 1, 2), prompts.reduce("x", 2), genie_sql("q", [])):
+    prompts = AgentPrompts(genie="Genie of sales", text="context is")
+    asked = (prompts.analyst(Capsule(), {}), prompts.chunk("x", 1, 2), prompts.reduce("x", 2), genie_sql("q", "Tables"))
+    for text in asked:
         assert not re.search(r"\{\w+\}", text)

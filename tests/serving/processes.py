@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,12 @@ def wait_for(url: str, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], *, cwd: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
+def running(
+    command: Sequence[str], *, cwd: Path, log: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """The process and its children, in a group that is interrupted at the end and killed when that is not enough."""
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(cwd), "PYTHONPATH": str(ROOT)}
+    environment |= variables or {}
     with log.open("w") as sink:
         process = subprocess.Popen(
             command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=sink, text=True, start_new_session=True
@@ -50,7 +53,9 @@ def running(command: Sequence[str], *, cwd: Path, log: Path) -> Iterator[subproc
 
 
 @contextlib.contextmanager
-def scripted_server(home: Path, **settings: Any) -> Iterator[tuple[str, Any]]:
+def scripted_server(
+    home: Path, variables: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[tuple[str, Any]]:
     """The server's URL and its process."""
     given = {
         "home": str(home / "state"),
@@ -59,7 +64,7 @@ def scripted_server(home: Path, **settings: Any) -> Iterator[tuple[str, Any]]:
         "data": {"sample": False},
     } | settings
     command = [sys.executable, "-m", "tests.serving.scripted_server", json.dumps(given)]
-    with running(command, cwd=home, log=home / "server.log") as process:
+    with running(command, cwd=home, log=home / "server.log", variables=variables) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url, (home / "server.log").read_text()[-3000:]

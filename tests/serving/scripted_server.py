@@ -3,20 +3,24 @@
 The model is asked in words that say what it does:
     run: CODE         delegates CODE, then answers with what it was told of it
     both: A | B       delegates A and B in one reply
+    fail: WORDS       can't be reached, for that reason
+    told?             says what it was instructed to do by the application, and all that was said before
     anything else     says how many of the person's messages it was shown, and the last one
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from agent.config import Settings
-from agent.models.scripted import Reply, ScriptedModel, delegates, says, together
-from agent.serving.server import serve
+from agent.models.scripted import Reply, ScriptedModel, delegates, fails, says, together
+from agent.serving.server import HEADER_SECONDS, serve
+from graph.errors import ModelUnavailable
 
 
 def answer(messages: Sequence[BaseMessage]) -> Reply:
@@ -29,6 +33,11 @@ def answer(messages: Sequence[BaseMessage]) -> Reply:
         return delegates(rest, text="Let me run it.")
     if kind == "both":
         return together(*(delegates(code) for code in rest.split(" | ")))
+    if kind == "fail":
+        return fails(ModelUnavailable(rest))
+    if kind == "told?":
+        instructed = messages[0].text.rpartition("\n\n")[2]
+        return says(f"{instructed} | {' / '.join(message.text for message in messages[1:-1])}")
     return says(f"Message {len(asked)}: {asked[-1]}")
 
 
@@ -38,4 +47,6 @@ def announce(url: str) -> None:
 
 if __name__ == "__main__":
     model = ScriptedModel.by(answer, latency=0.02)
-    serve(Settings.model_validate(json.loads(sys.argv[1])), announce, base_model=model, sub_model=model)
+    patience = float(os.environ.get("HEADER_SECONDS", HEADER_SECONDS))
+    settings = Settings.model_validate(json.loads(sys.argv[1]))
+    serve(settings, announce, patience, base_model=model, sub_model=model)

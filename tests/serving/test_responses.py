@@ -6,17 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agent.serving.transcript import respond, stream
+from mlflow.types.responses import ResponsesAgentResponse, ResponsesAgentStreamEvent
+
+from agent.serving.transcript import Transcript
 from graph.events import CallStarted, Event, Token
 from tests.serving.turns import PLAIN, STARTED, STILL_RUNNING, TWO_AT_ONCE, ended
 
 
 def told(events: Sequence[Event]) -> list[dict[str, Any]]:
-    return [event.model_dump(exclude_none=True) for event in stream(events, created_at=1.0)]
+    turn = Transcript(created_at=1.0)
+    fields = [shown for event in events for shown in turn.take(event)]
+    return [ResponsesAgentStreamEvent(**one).model_dump(exclude_none=True) for one in fields]
 
 
 def answer(events: Sequence[Event]) -> dict[str, Any]:
-    return respond(events, created_at=1.0).model_dump(exclude_none=True)
+    return ResponsesAgentResponse(**told(events)[-1]["response"]).model_dump(exclude_none=True)
 
 
 def texts(response: dict[str, Any]) -> list[str]:

@@ -178,14 +178,16 @@ def test_a_stream_of_the_served_model_that_is_left_early_is_traced_as_one_turn(h
 def test_the_servers_own_spans_are_short_and_redacted_and_hold_the_turns_session(tmp_path: Path):
     asked = {"input": f"token={SECRET} " + "x" * 50_000, "custom_inputs": {"thread_id": "by-server"}}
     with scripted_server(tmp_path, tracing={"enabled": True, "max_payload_chars": 1_000}) as (url, _):
-        whole = httpx.post(f"{url}/responses", json=asked, timeout=60)
+        wants_trace = {"x-mlflow-return-trace-id": "true"}
+        whole = httpx.post(f"{url}/responses", json=asked, headers=wants_trace, timeout=60)
         with httpx.stream("POST", f"{url}/responses", json=asked | {"stream": True}, timeout=60) as left:
             next(left.iter_lines())
     store = MlflowClient(f"sqlite:///{tmp_path / 'state' / 'traces.db'}")
     traces = store.search_traces(locations=[store.get_experiment_by_name("rlm-agent").experiment_id])
 
     assert whole.json()["status"] == "completed"
-    assert [tree(trace)[""] for trace in traces] == [["streamed"], ["invoked"]]
+    assert [tree(trace)[""] for trace in traces] == [["turn"], ["turn"]]
+    assert whole.json()["metadata"]["trace_id"] == traces[-1].info.trace_id
     assert {trace.info.trace_metadata["mlflow.trace.session"] for trace in traces} == {"by-server"}
     assert all(SECRET not in trace.to_json() for trace in traces)
     assert all(len(str(span.inputs)) < 2_000 for trace in traces for span in trace.data.spans)

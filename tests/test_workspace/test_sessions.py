@@ -74,3 +74,16 @@ def test_a_run_that_stops_spark_leaves_the_next_run_alone(target: Target, place:
     value(target, target.client().jobs.submit(tasks=[once(stops)]).run_id)
     assert value(target, target.client().jobs.submit(tasks=[once(counts)]).run_id) == "5 False"
     assert target.spark().range(4).count() == 4
+
+
+def test_a_statement_by_rest_leaves_no_temporary_view_to_the_next(target: Target) -> None:
+    api = target.client().statement_execution
+    made = api.execute_statement("CREATE TEMPORARY VIEW left_behind AS SELECT 1 AS a", target.warehouse_id)
+    assert made.status.state.value == "SUCCEEDED"
+    read = api.execute_statement("SELECT * FROM left_behind", target.warehouse_id)
+    assert "TABLE_OR_VIEW_NOT_FOUND" in read.status.error.message
+    with target.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY VIEW kept AS SELECT 1 AS a")
+        cursor.execute("SELECT a FROM kept")
+        assert [tuple(row) for row in cursor.fetchall()] == [(1,)]
+        cursor.execute("DROP VIEW kept")

@@ -114,9 +114,9 @@ def permissions(client: WorkspaceClient, job_id: str, ws: Workspace) -> None:
     client.permissions.get("jobs", job_id)
     client.permissions.update("jobs", job_id, access_control_list=allowed)
     client.permissions.set("jobs", job_id, access_control_list=allowed)
-    client.permissions.get("sql/warehouses", ws.warehouse_id)
+    client.permissions.get("warehouses", ws.warehouse_id)
     allowed = [AccessControlRequest(user_name=ws.user, permission_level=PermissionLevel.CAN_USE)]
-    client.permissions.update("sql/warehouses", ws.warehouse_id, access_control_list=allowed)
+    client.permissions.update("warehouses", ws.warehouse_id, access_control_list=allowed)
 
 
 def clusters(client: WorkspaceClient, ws: Workspace, place: Place) -> None:

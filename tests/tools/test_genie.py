@@ -32,7 +32,8 @@ def test_the_answer_holds_text_sql_and_rows(invoke: Invoke, model: ScriptedModel
         "Rows (2):\n| city | n |\n| --- | --- |\n| Bonn | 2 |\n| Bern | 1 |"
     )
     asked = str(model.shown[0])
-    assert "files.data.vendors" in asked
+    assert "in files.data:" in asked
+    assert "- vendors [" in asked
     assert "How many vendors are in each city?" in asked
 
 

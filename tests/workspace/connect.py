@@ -1,9 +1,9 @@
 """Spark Connect as databricks-connect meets it: Sail, with the SQL of a warehouse and with sessions that have owners.
 
-A gRPC server that passes messages on to Sail as they are, but for these: a plan of a session that nobody opened, or that
-was stopped, is refused; a plan that touches what the session's owner may not is refused; a SQL text that the warehouse
-would treat specially (DESCRIBE HISTORY, `table_changes`, `information_schema`, GRANT, a change of a table with a change data
-feed) is answered by the SQL engine, as a local relation.
+A gRPC server that passes messages on to Sail as they are, but for these: a plan of a session that nobody opened, or
+that was stopped, is refused; a plan that touches what the session's owner may not is refused; a SQL text that a
+warehouse would treat specially (DESCRIBE HISTORY, `table_changes`, `information_schema`, GRANT, a change of a table
+with a change data feed) is answered by the SQL engine, as a local relation.
 """
 
 import io

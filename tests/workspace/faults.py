@@ -5,8 +5,8 @@
     ws.faults.on("/api/2.0/sql/*", too_many_requests(retry_after=1))
 
 A path may have `*`. Rules are tried in the order they were made; each strikes `times` requests after `skip` of them.
-The handshake (`/.well-known/…`, `/oidc/…`) and the storage behind signed links are exempt from rules for other paths, so
-that a client can always be made; a rule that names them strikes them: `ws.faults.on(RESULTS, storage(503))`.
+The handshake (`/.well-known/…`, `/oidc/…`) and the storage behind signed links are exempt from rules for other paths,
+so that a client can always be made; a rule that names them strikes them: `ws.faults.on(RESULTS, storage(503))`.
 """
 
 import threading

@@ -1,5 +1,7 @@
-"""A registered model behind an endpoint: loaded in a process of its own, in the environment that it was logged with, as a
-service principal of its own that may use what the model names as its resources."""
+"""A registered model behind an endpoint: loaded in a process of its own, in the environment that it was logged with.
+
+It signs in as a service principal of its own, which may use what the model names as its resources.
+"""
 
 import json
 import os

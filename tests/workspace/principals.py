@@ -19,7 +19,7 @@ EVERYBODY = ("users", "account users")
 
 @dataclass(frozen=True)
 class Principal:
-    """Someone who signs in. `name` is what grants, `run_as` and `current_user()` say: an address, or an application id."""
+    """Someone who signs in. `name` is what grants and `run_as` say: a user's address, or an application id."""
 
     name: str
     kind: Kind

@@ -28,6 +28,10 @@ class Warehouses:
         self._lock = threading.Lock()
         self.start_seconds = 0.0
 
+    def add(self, warehouse_id: str, name: str = "") -> None:
+        """Another warehouse, running."""
+        self._known[warehouse_id] = Warehouse(warehouse_id, name or warehouse_id)
+
     def list(self) -> list[Warehouse]:
         """All of them, in their present states."""
         return [self.get(warehouse_id) for warehouse_id in list(self._known)]

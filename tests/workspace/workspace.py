@@ -34,8 +34,8 @@ from tests.workspace.principals import Principals
 from tests.workspace.routes import attach
 from tests.workspace.secrets import Secrets
 from tests.workspace.server import Server, application, widen
-from tests.workspace.sessions import Sessions, SparkSession
 from tests.workspace.serving import Serving
+from tests.workspace.sessions import Sessions, SparkSession
 from tests.workspace.tokens import USER, Tokens
 from tests.workspace.volumes import Volumes
 from tests.workspace.warehouses import Warehouses

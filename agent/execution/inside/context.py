@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import overload
 STRIDE = 1024
 """Every how many lines a position is remembered, so that slices need not read from the start."""
 
+WIDE = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
 
 class Text:
-    """The lines of one file, or of a folder's text files in the order of their names, as one text.
+    """The lines of one file, or of a folder's text files in the order of their names; `files` has each by itself.
 
     Iterating yields lines without their ends; `len` counts lines; `context[3]` is a line and `context[3:9]` a list of
-    lines. What is not utf-8 is read as latin-1, line by line. Nothing is kept but the positions of some lines.
+    lines. UTF-16 is known by its mark; of the rest what is not UTF-8 is read as Windows-1252, line by line. Nothing is
+    kept but the positions of some lines.
     """
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
@@ -24,9 +28,14 @@ class Text:
         self._marks: list[tuple[int, int]] = []
 
     @property
+    def files(self) -> list[Text]:
+        """Each file as a text of its own, in the order of `paths`."""
+        return [Text((path,)) for path in self.paths]
+
+    @property
     def text(self) -> str:
         """The whole text, with its line ends."""
-        return "".join(_decode(path.read_bytes()) for path in self.paths)
+        return "".join(map(_read, self.paths))
 
     @property
     def bytes(self) -> int:
@@ -81,12 +90,11 @@ class Text:
         marks, number = [], 0
         for place, path in enumerate(self.paths):
             position = 0
-            with path.open("rb") as file:
-                for line in file:
-                    if number % STRIDE == 0:
-                        marks.append((place, position))
-                    position += len(line)
-                    number += 1
+            for _, size in _pieces(path, 0):
+                if number % STRIDE == 0:
+                    marks.append((place, position))
+                position += size
+                number += 1
         self._marks = marks
         return number
 
@@ -99,11 +107,32 @@ class Text:
 
     def _lines(self, place: int, position: int) -> Iterator[str]:
         for path in self.paths[place:]:
-            with path.open("rb") as file:
-                file.seek(position)
-                for line in file:
-                    yield _decode(line).rstrip("\r\n")
+            for line, _ in _pieces(path, position):
+                yield line.rstrip("\r\n")
             position = 0
+
+
+def _pieces(path: Path, position: int) -> Iterator[tuple[str, int]]:
+    """Lines with their ends from the byte `position` on, and how many bytes each takes."""
+    with path.open("rb") as file:
+        wide = WIDE.get(file.read(2))
+        file.seek(position)
+        if wide is None:
+            for raw in file:
+                yield _decode(raw), len(raw)
+            return
+        text = io.TextIOWrapper(file, encoding=wide, errors="replace", newline="\n")
+        try:
+            for line in text:
+                yield line.removeprefix("\ufeff"), len(line.encode(wide, "surrogatepass"))
+        finally:
+            text.detach()
+
+
+def _read(path: Path) -> str:
+    raw = path.read_bytes()
+    wide = WIDE.get(raw[:2])
+    return raw.decode(wide, errors="replace").removeprefix("\ufeff") if wide else _decode(raw)
 
 
 def _decode(raw: bytes) -> str:
@@ -111,4 +140,4 @@ def _decode(raw: bytes) -> str:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         lines = raw.splitlines(keepends=True)
-    return raw.decode("latin-1") if len(lines) < 2 else "".join(map(_decode, lines))
+    return raw.decode("cp1252", errors="replace") if len(lines) < 2 else "".join(map(_decode, lines))

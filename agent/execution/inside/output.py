@@ -9,7 +9,7 @@ from dataclasses import asdict, is_dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-from agent.execution.inside.sql_client import SqlResult
+from agent.execution.inside.sql_client import CutRows, SqlResult
 
 DEEPEST = 40
 MOST_ROWS = 1000
@@ -54,7 +54,9 @@ def _unwrap(value: Any, depth: int) -> Any:
     if kind.startswith("numpy.") and hasattr(value, "tolist"):
         return _plain(value.tolist(), depth + 1)
     if isinstance(value, SqlResult):
-        return _rows([dict(zip(value.columns, row, strict=True)) for row in value.rows], value.row_count, depth)
+        return _rows([dict(zip(value.columns, row, strict=True)) for row in value.head], value.row_count, depth)
+    if isinstance(value, CutRows):
+        return {"first_rows": _plain(value.first[:MOST_ROWS], depth + 1), "row_count": repr(value)}
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value), depth + 1)
     return str(value)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.data.question import LongQuestions
+    from agent.records.index import ThreadIndex
     from agent.records.scopes import open_scopes
     from agent.records.sqlite import open_records
 
@@ -34,11 +36,14 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
     records = stack.enter_context(
         open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
     )
+    scopes = stack.enter_context(open_scopes(settings.scopes_path))
     return Stores(
         saver=stack.enter_context(open_saver(settings, given)),
         records=records,
         artifacts=open_artifacts(settings, given, stack),
-        scopes=stack.enter_context(open_scopes(settings.scopes_path)),
+        scopes=scopes,
+        index=ThreadIndex(scopes.store),
+        questions=LongQuestions(settings.home / "questions"),
     )
 
 
@@ -80,7 +85,8 @@ def open_workbench(
     stack: ExitStack,
 ) -> Workbench:
     """The source's warehouse, models and tools bound to it, and prompts that describe it."""
-    from agent.data.text import open_text
+    from agent.data.catalogue import catalogue
+    from agent.data.text import describe_text, open_text
     from agent.data.warehouse import open_warehouse
     from agent.execution.host import Data, open_host
     from agent.guards import GuardRules, build_guards
@@ -92,6 +98,7 @@ def open_workbench(
     source.check()
     home = settings.home.absolute()
     warehouse = stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+    text = open_text(Path(source.text)) if source.text else None
     base, sub = open_models(
         settings, given, principal.workspace or given.workspace, partial(offline_model, warehouse, source)
     )
@@ -104,7 +111,7 @@ def open_workbench(
     data = Data(
         session=warehouse.session,
         check_sql=partial(check_sql, rules=sql_rules()),
-        text=open_text(Path(source.text)).paths if source.text else (),
+        text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
     )
@@ -114,9 +121,9 @@ def open_workbench(
         prompts=AgentPrompts(
             mode=settings.mode,
             system_prompt=settings.system_prompt,
-            tables=warehouse.tables,
+            tables=lambda question: catalogue(warehouse.tables(), question, warehouse.aside()),
             genie=settings.genie.description,
-            has_text=source.text is not None,
+            text=describe_text(text) if text else None,
         ),
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any, Protocol
 
+from agent.data.catalogue import catalogue
 from agent.guards.sql import SqlRules, check_sql
 from agent.tools.services import GenieAnswer, GenieUnavailable
 from graph.errors import InvalidRequest
@@ -37,8 +38,8 @@ class Exchange:
     error: str | None = None
 
 
-GeniePrompt = Callable[[str, Sequence[Any], Sequence[Exchange]], str]
-"""From the question, the warehouse's tables and the conversation so far to the text that the model is asked with."""
+GeniePrompt = Callable[[str, str, Sequence[Exchange]], str]
+"""From the question, what describes the tables and the conversation so far to the text that the model is asked with."""
 
 
 class LocalGenie:
@@ -56,7 +57,8 @@ class LocalGenie:
         conversation = self._remembered(thread_id)
         failed: list[Exchange] = []
         for _ in range(ATTEMPTS):
-            reply = self._ask(self._prompt(question, self._warehouse.tables(), [*conversation, *failed]))
+            tables = catalogue(self._warehouse.tables(), question)
+            reply = self._ask(self._prompt(question, tables, [*conversation, *failed]))
             sql = sql_in(reply)
             if not sql:
                 return GenieAnswer(text=reply.strip())

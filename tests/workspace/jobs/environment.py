@@ -1,9 +1,10 @@
-"""The environment that a job declares, made in a moment and offline: an interpreter that sees the runtime's packages, the
-wheels that are named, and what those require — nothing else of the machine, the checkout least of all.
+"""The environment that a job declares, made in a moment and offline: an interpreter that sees the runtime's packages,
+the wheels that are named, and what those require — nothing else of the machine, the checkout least of all.
 
 A virtual environment by hand: wheels are unpacked into it, other packages are links to where they are installed here.
 """
 
+import compileall
 import hashlib
 import importlib.metadata
 import shutil
@@ -58,8 +59,8 @@ class Environments:
                 wanted += _wheel_requirements(wheel)
             else:
                 wanted.append(line)
-        provided = {canonicalize_name(wheel.name.split("-")[0]) for wheel in wheels}
-        return wheels, _closure(wanted, provided)
+        provided = frozenset(canonicalize_name(wheel.name.split("-")[0]) for wheel in wheels)
+        return wheels, _closure(tuple(wanted), provided)
 
     def _lines(self, dependencies: tuple[str, ...]) -> Iterator[str]:
         for text in dependencies:
@@ -84,7 +85,8 @@ class Environments:
         return found
 
 
-def _closure(wanted: list[str], provided: set[str]) -> frozenset[str]:
+@cache
+def _closure(wanted: tuple[str, ...], provided: frozenset[str]) -> frozenset[str]:
     """The installed packages that satisfy requirements, with what those require in turn."""
     names: set[str] = set()
     pending = [(text, ("",)) for text in wanted]
@@ -117,8 +119,8 @@ def _installed(requirement: Requirement) -> importlib.metadata.Distribution:
     except importlib.metadata.PackageNotFoundError:
         raise InstallationFailed(f"ERROR: No matching distribution found for {requirement}") from None
     if not requirement.specifier.contains(found.version, prereleases=True):
-        message = f"ERROR: Could not find a version that satisfies the requirement {requirement} (from versions: {found.version})"
-        raise InstallationFailed(message)
+        message = f"ERROR: Could not find a version that satisfies the requirement {requirement}"
+        raise InstallationFailed(f"{message} (from versions: {found.version})")
     return found
 
 
@@ -147,6 +149,8 @@ def _make(home: Path, wheels: list[Path], names: frozenset[str]) -> None:
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)
+            for name in {PurePosixPath(entry).parts[0] for entry in archive.namelist()}:
+                compileall.compile_dir(site / name, quiet=2)
     shutil.copytree(Path(__file__).parent / "runtime", site / "dbruntime", ignore=shutil.ignore_patterns("__pycache__"))
     draft.rename(home)
 

@@ -1,4 +1,4 @@
-"""Permissions of workspace things (`/api/2.0/permissions`) and of Unity Catalog's (`/api/2.1/unity-catalog/permissions`)."""
+"""Permissions of workspace things (`/api/2.0/permissions`) and of Unity Catalog's securables."""
 
 from typing import Any
 
@@ -14,18 +14,6 @@ _WORKSPACE = "/api/2.0/permissions/{kind}/{name}"
 _UNITY = "/api/2.1/unity-catalog/permissions/{kind}/{name}"
 
 
-@api.get("/api/2.0/permissions/sql/warehouses/{name}")
-def get_warehouse(name: str, ws: Ws, user: Me) -> dict[str, Any]:
-    """Who may use a warehouse."""
-    return _shown(ws, "warehouses", name, user)
-
-
-@api.patch("/api/2.0/permissions/sql/warehouses/{name}")
-def update_warehouse(name: str, given: Body, ws: Ws, user: Me) -> dict[str, Any]:
-    """Let more use a warehouse."""
-    return update(name, given, ws, user, "warehouses")
-
-
 @api.get(_WORKSPACE)
 def get(kind: str, name: str, ws: Ws, user: Me) -> dict[str, Any]:
     """Who may do what with a thing."""
@@ -33,7 +21,7 @@ def get(kind: str, name: str, ws: Ws, user: Me) -> dict[str, Any]:
 
 
 @api.patch(_WORKSPACE)
-def update(name: str, given: Body, ws: Ws, user: Me, kind: str) -> dict[str, Any]:
+def update(kind: str, name: str, given: Body, ws: Ws, user: Me) -> dict[str, Any]:
     """Allow more."""
     _manage(ws, kind, name, user)
     for who, level in _levels(ws, only(given, "access_control_list").get("access_control_list") or []):

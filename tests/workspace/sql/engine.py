@@ -21,16 +21,21 @@ if TYPE_CHECKING:
     from tests.workspace.spark import Spark
 
 NOTHING = pa.table({})
+_TEMPORARY = re.compile(
+    rf"\s*create\s+(?:or\s+replace\s+)?(?:global\s+)?temp(?:orary)?\s+view\s+(?:if\s+not\s+exists\s+)?{metadata.NAME}",
+    re.IGNORECASE,
+)
 _WRITES = re.compile(r"\s*(insert|update|delete|merge)\b", re.IGNORECASE)
 _CREATES = re.compile(r"\s*(create|drop|alter)\b", re.IGNORECASE)
 
 
 @dataclass
 class Session:
-    """What one client has set: its namespace. A statement without a session has one of its own."""
+    """What one client has set: its namespace. A statement by REST has a session of its own, which does not last."""
 
     namespace: Namespace = field(default_factory=Namespace)
     user: str = "analyst@example.com"
+    lasts: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class SqlEngine:
                 return act(self, match, session)
         answer = self._answer(text, query, session)
         self.access.made(session.user, owned(text, None, session.namespace))
+        if not session.lasts and (view := _TEMPORARY.match(text)):
+            self.spark(f"DROP VIEW IF EXISTS {view[1]}")
         return answer
 
     def rows(self, text: str) -> list[dict[str, Any]]:
@@ -94,7 +101,9 @@ class SqlEngine:
     def _answer(self, text: str, query: Query, session: Session) -> pa.Table:
         from tests.workspace.sql.literals import literals
 
-        whole = complete(text, session.namespace, session.user, self.temporary_views())
+        made = _TEMPORARY.match(text)
+        temporary = self.temporary_views() | ({metadata.parts(made[1])[-1].lower()} if made else set())
+        whole = complete(text, session.namespace, session.user, temporary)
         arguments = literals(query.parameters)
         fed = feed.create(self, whole, session)
         if fed is None and _WRITES.match(text):

@@ -83,7 +83,7 @@ class Service:
         handle = t.TSessionHandle(sessionId=_handle(), serverProtocolVersion=VERSION)
         wanted = req.initialNamespace
         namespace = Namespace((wanted and wanted.catalogName) or "main", (wanted and wanted.schemaName) or "default")
-        self._kept.sessions[handle.sessionId.guid] = Session(namespace, self._user)
+        self._kept.sessions[handle.sessionId.guid] = Session(namespace, self._user, lasts=True)
         return t.TOpenSessionResp(
             status=_ok(),
             serverProtocolVersion=VERSION,

@@ -1,11 +1,16 @@
-"""What Databricks puts beside a job's own packages. It is copied into each environment under the name `dbruntime`, which
-databricks-sdk looks for: of the stand-in's other modules a job sees nothing."""
+"""What Databricks puts beside a job's own packages.
+
+It is copied into each environment as `dbruntime`, where databricks-sdk looks for it: of the stand-in's other modules a
+job sees nothing.
+"""
+
+from typing import ClassVar
 
 
 class UserNamespaceInitializer:
-    """Where the SDK finds the notebook's `dbutils`, `spark`, `display` (`from databricks.sdk.runtime import dbutils`)."""
+    """Where `from databricks.sdk.runtime import …` finds the notebook's `dbutils`, `spark` and `display`."""
 
-    names: dict[str, object] = {}
+    names: ClassVar[dict[str, object]] = {}
 
     @classmethod
     def getOrCreate(cls) -> "UserNamespaceInitializer":  # noqa: N802 - the SDK's spelling

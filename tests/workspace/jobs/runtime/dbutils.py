@@ -1,4 +1,4 @@
-"""`dbutils` in a job: widgets, notebooks and task values here; secrets and files through the SDK's own, that is by REST."""
+"""`dbutils` in a job: widgets, notebooks, task values are here; secrets and files are the SDK's, that is by REST."""
 
 import json
 import os
@@ -122,7 +122,7 @@ class JobUtils:
     """`dbutils.jobs`."""
 
     def __init__(self, values: TaskValues) -> None:
-        self.taskValues = values  # noqa: N815
+        self.taskValues = values
 
 
 class DbUtils:

@@ -15,7 +15,8 @@ from time import monotonic, sleep
 import duckdb
 import pytest
 
-from agent.data.files import DataUnreadable, find_files, table_name
+from agent.data.reading.found import DataUnreadable, bare, find_files
+from agent.data.reading.names import table_name
 from agent.data.session import QueryFailed
 from agent.data.warehouse import Warehouse, open_warehouse
 from graph.errors import AgentError
@@ -46,14 +47,14 @@ def columns(warehouse: Warehouse, name: str) -> dict[str, str]:
     ],
 )
 def test_table_names_need_no_quotes(file: str, name: str):
-    assert table_name(Path(file)) == name
+    assert table_name(bare(file)) == name
     duckdb.connect().execute(f"CREATE TABLE {name} AS SELECT 1 AS a").execute(f"FROM {name}")
 
 
 def test_no_keyword_of_the_engine_becomes_a_table_name_that_needs_quotes():
     with duckdb.connect() as connection:
         for (word,) in connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall():
-            name = table_name(Path(f"{word}.csv"))
+            name = table_name(word)
             connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT 1 AS a")
             connection.execute(f"SELECT {name}.a FROM {name} JOIN {name} AS other ON true").fetchall()
 
@@ -62,7 +63,7 @@ def test_every_kind_of_file_under_a_folder_becomes_a_table(tmp_path: Path):
     data = tmp_path / "data"
     (data / "deep").mkdir(parents=True)
     (data / "sales.csv").write_text("city,amount\nOslo,1.5\nBergen,\n")
-    (data / "deep" / "sales.tsv").write_text("city\tamount\nOslo\t1\n")
+    (data / "deep" / "prices.tsv").write_text("city\tprice\nOslo\t1\n")
     (data / "events.jsonl").write_text('{"kind": "a", "n": 1}\n{"kind": "b"}\n')
     (data / "config.json").write_text('[{"key": "x"}, {"key": "y"}]')
     (data / "zipped.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n"))
@@ -74,19 +75,21 @@ def test_every_kind_of_file_under_a_folder_becomes_a_table(tmp_path: Path):
         assert tables == {
             "config": (2, "BASE TABLE"),
             "events": (2, "BASE TABLE"),
-            "facts": (1, "VIEW"),
-            "sales": (1, "BASE TABLE"),
-            "sales_2": (2, "BASE TABLE"),
+            "facts": (1, "BASE TABLE"),
+            "sales": (2, "BASE TABLE"),
+            "prices": (1, "BASE TABLE"),
             "zipped": (1, "BASE TABLE"),
         }
         assert rows(warehouse, "SELECT count(*) FROM facts") == [(1,)]
         assert rows(warehouse, "SELECT sum(n) FROM events") == [(1,)]
-        assert all(Path(table.source).exists() for table in warehouse.tables())
+        assert all((data / table.source).exists() for table in warehouse.tables())
+        assert [one.name for one in warehouse.aside()] == ["notes.txt"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not beside the checkout")
 def test_real_files_with_gaps_and_odd_types_work_as_they_are(tmp_path: Path):
     with open_warehouse(tmp_path, sample=True, paths=[SHARED]) as warehouse:
+        warehouse.finish_loading()
         assert columns(warehouse, "congress_terms")["birthday"] == "DATE"
         assert columns(warehouse, "dc_wikia_data")["FIRST APPEARANCE"] == "VARCHAR"
         assert rows(warehouse, "SELECT count(*) FROM congress_terms") == [(18_635,)]
@@ -128,12 +131,11 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, fil
     assert file in str(caught.value)
     assert "leave it out" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "home" / "warehouse").glob("*.duckdb"))
 
 
-@pytest.mark.parametrize("path", ["nowhere", "notes.txt", "folder"])
+@pytest.mark.parametrize("path", ["nowhere", "notes.md", "folder"])
 def test_a_path_without_data_says_what_would_be_data(tmp_path: Path, path: str):
-    (tmp_path / "notes.txt").write_text("words")
+    (tmp_path / "notes.md").write_text("words")
     (tmp_path / "folder").mkdir()
     with pytest.raises(AgentError, match=path):
         find_files([tmp_path / path])
@@ -141,7 +143,7 @@ def test_a_path_without_data_says_what_would_be_data(tmp_path: Path, path: str):
 
 def test_a_file_given_twice_is_one_table(tmp_path: Path):
     (tmp_path / "a.csv").write_text("x\n1\n")
-    assert [file.table for file in find_files([tmp_path, tmp_path / "a.csv"])] == ["a"]
+    assert [file.path.name for file in find_files([tmp_path, tmp_path / "a.csv"]).files] == ["a.csv"]
 
 
 def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path: Path):
@@ -153,12 +155,18 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path: Path
             assert rows(warehouse, "SELECT count(*) FROM a") == [(content.count("\n") - 1,)]
 
 
-def test_only_the_newest_builds_of_the_users_files_are_kept(tmp_path: Path):
+def test_a_table_that_nobody_opened_for_weeks_is_made_again(tmp_path: Path):
     file = tmp_path / "a.csv"
-    for size in range(1, 8):
+    for size in (1, 2):
         file.write_text("x\n" + "1\n" * size)
         open_warehouse(tmp_path / "home", sample=False, paths=[file]).close()
-    assert len(list((tmp_path / "home" / "warehouse").glob("files-*.duckdb"))) <= 4
+    made = sorted((tmp_path / "home" / "warehouse" / "tables").iterdir())
+    assert len([path for path in made if path.suffix == ".parquet"]) == 2
+    for path in made:
+        os.utime(path, (0, 0))
+    with open_warehouse(tmp_path / "home", sample=False, paths=[file]) as warehouse:
+        assert rows(warehouse, "SELECT count(*) FROM a") == [(2,)]
+        assert len(list((tmp_path / "home" / "warehouse" / "tables").glob("*.parquet"))) == 1
 
 
 def test_names_are_found_without_their_catalog_and_schema(warehouse: Warehouse):
@@ -183,13 +191,14 @@ def test_a_catalog_that_is_asked_for_comes_before_a_file_of_the_same_name(tmp_pa
             assert session.query(count).to_pylist() == [{"n": 1}]
 
 
-def test_a_build_that_someone_has_open_is_not_removed(tmp_path: Path):
+def test_a_table_that_someone_has_open_is_not_removed(tmp_path: Path):
     file = tmp_path / "a.csv"
     file.write_text("x\n1\n")
     with open_warehouse(tmp_path / "home", sample=False, paths=[file]) as first:
-        for size in range(2, 8):
-            file.write_text("x\n" + "1\n" * size)
-            open_warehouse(tmp_path / "home", sample=False, paths=[file]).close()
+        for path in (tmp_path / "home" / "warehouse" / "tables").iterdir():
+            os.utime(path, (0, 0))
+        file.write_text("x\n1\n2\n")
+        open_warehouse(tmp_path / "home", sample=False, paths=[file]).close()
         with first.session() as session:
             assert session.query("SELECT count(*) AS n FROM a").to_pylist() == [{"n": 1}]
 

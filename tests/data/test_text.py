@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tracemalloc
 from pathlib import Path
 
@@ -10,14 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.data.text import open_text
-from agent.data.warehouse import Warehouse
-from agent.execution.host import Data
+from agent.data.text import describe_text, open_text
 from agent.execution.inside.context import Text
 from graph.errors import InvalidRequest
-from tests.execution.conftest import OpenBench, everything_goes
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def text_of(folder: Path, *contents: bytes) -> Text:
@@ -47,10 +41,41 @@ def test_a_folders_files_are_one_text_in_the_order_of_their_names(tmp_path: Path
     assert [path.name for path in text.paths] == ["00.log", "01.log"]
 
 
-def test_what_is_not_utf_8_is_read_as_latin_1_line_by_line(tmp_path: Path):
-    text = text_of(tmp_path, "größe\n".encode() + "größe\n".encode("latin-1"))
-    assert list(text) == ["größe", "größe"]
-    assert text.text == "größe\ngröße\n"
+def test_what_is_not_utf_8_is_read_as_windows_1252_line_by_line(tmp_path: Path):
+    text = text_of(tmp_path, "größe\n".encode() + "größe “9 €”\n".encode("cp1252"))
+    assert list(text) == ["größe", "größe “9 €”"]
+    assert text.text == "größe\ngröße “9 €”\n"
+
+
+def test_a_file_in_utf_16_is_text_as_well(tmp_path: Path):
+    lines = [f"größe {n}" for n in range(3_000)]
+    text = text_of(tmp_path, b"first\n", "\r\n".join(lines).encode("utf-16"))
+    assert list(text) == ["first", *lines]
+    assert text[2_500:2_502] == ["größe 2499", "größe 2500"]
+    assert text.text.startswith("first\ngröße 0\r\n")
+
+
+def test_a_folder_is_many_files_and_each_can_be_read_by_itself(tmp_path: Path):
+    text = text_of(tmp_path, b"a\nb\n", b"c\n")
+    assert [(path.name, list(file)) for path, file in zip(text.paths, text.files, strict=True)] == [
+        ("00.log", ["a", "b"]),
+        ("01.log", ["c"]),
+    ]
+
+
+def test_the_analyst_is_told_size_lines_names_and_beginnings(tmp_path: Path):
+    one = text_of(tmp_path, b"\nINFO start\nERROR disk full")
+    assert (
+        describe_text(one)
+        == "context is the file 00.log: 27 bytes, 3 lines. It begins:\n  INFO start\n  ERROR disk full"
+    )
+    many = text_of(tmp_path, *[b"%d " % n * 500 + b"\nx\n" for n in range(40)])
+    told = describe_text(many)
+    assert told.startswith("context is 40 files, ")
+    assert "80 lines; context.files has each by itself" in told
+    assert "- 00.log: 1.0 kB, 2 lines, begins:\n  0 0 0" in told
+    assert "… and 28 more" in told
+    assert len(told) < 2_000
 
 
 def test_a_byte_order_mark_is_no_letter(tmp_path: Path):
@@ -101,17 +126,3 @@ def test_a_path_without_text_says_so(tmp_path: Path, path: str):
     (tmp_path / "folder").mkdir()
     with pytest.raises(InvalidRequest, match="--text"):
         open_text(tmp_path / path)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not beside the checkout")
-def test_generated_code_reads_real_logs_through_context(open_bench: OpenBench, warehouse: Warehouse):
-    paths = open_text(SHARED / "OpenSSH_2k.log").paths
-    bench = open_bench(data=Data(warehouse.session, everything_goes, text=paths))
-    code = """
-failed = context.grep(r"Failed password")
-result = [len(context), len(failed), "sshd" in context[0], context.bytes == len(context.text.encode())]
-"""
-    result = bench.run(code)
-    assert result.status == "success", result.error_trace
-    lines = (SHARED / "OpenSSH_2k.log").read_bytes().splitlines()
-    assert json.loads(result.output) == [len(lines), sum(b"Failed password" in line for line in lines), True, True]

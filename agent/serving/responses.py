@@ -1,0 +1,106 @@
+"""What a client of the Responses API asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.request import Request, check_id
+from agent.serving.errors import PREVIOUS, BadField, refuse_previous
+from agent.serving.requests import (
+    Asked,
+    Caller,
+    Line,
+    Unserved,
+    check_served,
+    read_count,
+    read_dialogue,
+    read_flag,
+    read_instructions,
+    read_message,
+    read_metadata,
+    read_place,
+    read_section,
+)
+
+PREFIX = "resp_"
+OWN_ITEMS = ("function_call", "function_call_output", "reasoning", "mcp_approval_request", "mcp_approval_response")
+"""Items that the agent itself wrote, or that answer them: the thread has them already."""
+
+UNSERVED: Unserved = {
+    "tools": (bool, "this agent has its own tools"),
+    "tool_choice": (lambda value: value not in (None, "auto", "none"), "the agent chooses its tools itself"),
+    "background": (bool, "ask without it, streamed or not"),
+    "prompt": (lambda value: value is not None, "there are no stored prompts; send instructions"),
+}
+
+
+def read_response_request(body: Mapping[str, Any], caller: Caller = Caller()) -> Asked:  # noqa: B008 - frozen
+    """Raises InvalidRequest, which names the field to change, and Refused for a conversation that can't be."""
+    check_served(body, UNSERVED)
+    check_format(read_section(body, "text").get("format"), "text.format")
+    place = read_place(body, caller)
+    conversation = read_conversation(body)
+    after = read_previous(body, conversation)
+    instructions = body.get("instructions")
+    if instructions is not None and not isinstance(instructions, str):
+        raise BadField("instructions", "instructions have to be a text")
+    said = read_dialogue(read_input(body.get("input")), "input")
+    most = read_count(body, "max_output_tokens")
+    metadata = read_metadata(body)
+    request = Request(
+        text=said.question,
+        after=after,
+        history=said.history,
+        instructions=read_instructions([instructions or "", *said.instructions], "instructions"),
+        max_output_tokens=most,
+        **{**place, "thread_id": place["thread_id"] or conversation},
+    )
+    echo = {
+        "model": body.get("model") if isinstance(body.get("model"), str) else None,
+        "metadata": metadata,
+        "instructions": instructions,
+        "max_output_tokens": most,
+        PREVIOUS: body.get(PREVIOUS) or None,
+    }
+    shown = {name: value for name, value in echo.items() if value is not None}
+    return Asked(request, stream=read_flag(body, "stream"), echo=shown)
+
+
+def read_input(value: Any) -> Iterator[Line]:
+    if isinstance(value, str):
+        value = [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        raise BadField("input", "input has to be a text or a list of messages")
+    for item in value:
+        kind = item.get("type", "message") if isinstance(item, Mapping) else None
+        if kind == "message":
+            yield read_message(item, "input")
+        elif kind in OWN_ITEMS:
+            yield Line("assistant", "")
+        else:
+            raise BadField("input", f"input has an item of type {kind!r}: this agent reads messages")
+
+
+def read_conversation(body: Mapping[str, Any]) -> str | None:
+    given = body.get("conversation")
+    return check_id("conversation", given.get("id") if isinstance(given, Mapping) else given)
+
+
+def read_previous(body: Mapping[str, Any], conversation: str | None) -> str | None:
+    """The request that a response answered."""
+    given = check_id(PREVIOUS, body.get(PREVIOUS))
+    if given is None:
+        return None
+    if conversation is not None:
+        raise BadField(PREVIOUS, f"{PREVIOUS} and conversation both say where to go on: give one of them")
+    if not given.startswith(PREFIX) or given == PREFIX:
+        raise refuse_previous(f"There is no response {given}.")
+    return given.removeprefix(PREFIX)
+
+
+def check_format(given: Any, name: str) -> None:
+    """Raises BadField for an answer that is to be other than text."""
+    kind = given.get("type") if isinstance(given, Mapping) else given
+    if kind not in (None, "text"):
+        raise BadField(name, f"{name} is not served: answers are text")
