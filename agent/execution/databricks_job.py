@@ -136,9 +136,9 @@ class DatabricksJobBackend:
     def cancel(self, run_id: str) -> None:
         """End the run, whichever process started it; a finished run stays as it is."""
         artifact_id = name_of(run_id)
-        watched = self._watched.get(run_id) or self._find(run_id, artifact_id)
         if self._artifacts.result(artifact_id) is not None:
             return
+        watched = self._watched.get(run_id) or self._find(run_id, artifact_id)
         if watched is None:
             raise BackendUnavailable(f"there is no run {run_id}: it was never submitted, or its folder was removed")
         with named(BackendUnavailable, f"Run {watched.job_run_id}", self._setting):

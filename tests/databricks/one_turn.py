@@ -31,10 +31,16 @@ def script(table: str, seconds: float) -> ScriptedModel:
     def reply(messages: Sequence[BaseMessage]) -> Reply | str:
         answers = [message for message in messages if isinstance(message, ToolMessage)]
         if answers:
-            return says(" | ".join(sorted(f"{one.name}: {' '.join(str(one.content).split())[:160]}" for one in answers)))
+            return says(
+                " | ".join(sorted(f"{one.name}: {' '.join(str(one.content).split())[:160]}" for one in answers))
+            )
         return together(
-            delegates(COUNT.format(seconds=seconds, part="even", table=table, rest=0), instruction="Say the number of rows."),
-            delegates(COUNT.format(seconds=seconds, part="odd", table=table, rest=1), instruction="Say the number of rows."),
+            delegates(
+                COUNT.format(seconds=seconds, part="even", table=table, rest=0), instruction="Say the number of rows."
+            ),
+            delegates(
+                COUNT.format(seconds=seconds, part="odd", table=table, rest=1), instruction="Say the number of rows."
+            ),
             calls(("query_genie", {"query": "How many orders are there?"})),
             calls(("start_databricks_job", {"user_request": "Count them overnight."})),
         )
@@ -54,5 +60,4 @@ def main(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-
     main(json.load(sys.stdin))
