@@ -20,7 +20,7 @@ from databricks.sdk.service.workspace import ImportFormat, Language
 
 from agent.artifacts.volume import VolumeArtifacts
 from agent.execution import BACKENDS
-from agent.execution.databricks_job import Compute, DatabricksJobBackend
+from agent.execution.databricks_job import Compute, DatabricksJobBackend, Pace
 from agent.execution.run import RunLimits
 from agent.workspace.files import VolumeFiles
 from checkpointers import Saver, open_checkpointer
@@ -29,6 +29,7 @@ from tests.workspace.fixtures import Place, Target
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90.0
+QUICK = Pace(0.2, 1.2, 0.5)
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +145,9 @@ def open_remote(target: Target, deployed: Deployed, saver: Saver) -> OpenBench:
     ) -> Bench:
         artifacts = VolumeArtifacts(VolumeFiles(target.client, root))
         chosen = replace(Compute(notebook=deployed.notebook, wheel=deployed.wheel), **compute)
-        return Bench(artifacts, BACKENDS["databricks_job"](artifacts, limits, saver, target.client, chosen), host)
+        return Bench(
+            artifacts, BACKENDS["databricks_job"](artifacts, limits, saver, target.client, chosen, pace=QUICK), host
+        )
 
     return opener
 

@@ -1,7 +1,7 @@
 """One turn in databricks mode, in a process of its own that can be killed: prints each event as a line of JSON.
 
-The scripted analyst asks for two delegations, a Genie answer and a background job in one reply, and then answers with what it
-was shown. It decides by the messages, so that a process that goes on with the turn says the same.
+The scripted analyst asks for two delegations, a Genie answer and a background job in one reply, and then answers with
+what it was shown. It decides by the messages, so that a process that goes on with the turn says the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from agent.config import load_settings
 from agent.core import Request, open_agent
 from agent.models.scripted import Reply, ScriptedModel, calls, delegates, says, together
 
+PARTS = ("even", "odd")
 COUNT = """
 import time
 print("counting", flush=True)

@@ -12,4 +12,3 @@ def test_code_that_works_is_a_success_with_what_it_printed_and_its_result(bench:
     assert (result.status, result.stdout, result.error) == ("success", "three lines\n", None), result
     assert json.loads(result.output or "") == {"rows": 3}
     assert result.iteration == 3
-
