@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.artifacts.volume import VolumeArtifacts
 from agent.execution.claim import artifact_id_of, run_id_of
-from agent.execution.job.order import ORDER, OUTPUT, RUN, Order
+from agent.execution.job.order import ORDER, OUTPUT, RUN, STARTED, Order
 from agent.execution.job_states import RunState, explain, read_state
 from agent.execution.run import RunLimits
 from agent.workspace.refusals import named, read_refusal, refusals
@@ -338,7 +338,9 @@ class DatabricksJobBackend:
         error, trace = self._output_of(state)
         said = explain(state, watched.cancelled)
         if state.result == "FAILED" and state.code in (None, "RUN_EXECUTION_ERROR") and error and not watched.cancelled:
-            said = f"the run ended without a result: {error}"
+            begun = self._files.size(f"{artifact_id}/{STARTED}") is not None
+            where = "" if begun else f" It had not begun: check {self._setting}."
+            said = f"the run ended without a result: {error}{where}"
         log.info("a run left no result", extra={"run_id": run_id, "job_run_id": watched.job_run_id, "reason": said})
         return self._keep(artifact_id, run_id, meta.get("iteration", 0), times, said, trace, state.result == "TIMEDOUT")
 
