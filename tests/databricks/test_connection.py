@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent.config import load_settings
-from agent.core import open_agent
+from agent.core import Request, open_agent
+from agent.models.scripted import ScriptedModel, delegates, says
+from agent.principal import Principal
 from agent.workspace.connection import find_host, open_client
 from agent.workspace.files import check_volume
 from graph.errors import InvalidRequest
 from tests.workspace import faults
+from tests.workspace.fixtures import Place, Target
 from tests.workspace.workspace import Workspace
 
 
@@ -97,3 +100,28 @@ def test_what_a_mode_lacks_is_named(
 
     with pytest.raises(InvalidRequest, match=told):
         open_agent(settings, workspace=lambda: WorkspaceClient(host=ws.url, token=ws.token))
+
+
+def test_on_behalf_of_a_user_a_job_of_its_own_identity_is_off_and_the_answer_says_so(
+    ws: Workspace, target: Target, place: Place, tmp_path: Path
+) -> None:
+    given = {
+        "mode": "databricks",
+        "home": str(tmp_path),
+        "databricks": {"volume": place.volume},
+        "execution": {"job_id": "123"},
+        "tracing": {"enabled": "false"},
+    }
+    model = ScriptedModel(delegates("print(1)", instruction="Say."), lambda messages: says(messages[-1].text))
+    settings = load_settings(given, {}, {}).settings
+    with open_agent(settings, base_model=model, workspace=target.client) as agent:
+        user = Principal("jo@example.com", workspace=target.client)
+        told = agent.ask(Request("Run it.", thread_id="t", principal=user)).response_text
+    assert "can't be run on behalf of jo@example.com" in told
+    assert "execution.notebook" in told
+
+
+def test_the_job_backend_goes_with_its_mode(tmp_path: Path) -> None:
+    settings = load_settings({"home": str(tmp_path), "execution": {"backend": "databricks_job"}}, {}, {}).settings
+    with pytest.raises(InvalidRequest, match="mode databricks"):
+        open_agent(settings)

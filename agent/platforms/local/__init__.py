@@ -13,6 +13,7 @@ from agent.platforms.checkpointer import open_saver
 from agent.platforms.models import open_models
 from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
 from graph.context import RunContext
+from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -67,6 +68,10 @@ def open_backend(settings: Settings, artifacts: FolderArtifacts) -> LocalBackend
     from agent.execution.run import RunLimits
 
     chosen = settings.execution
+    if chosen.backend != "local":
+        raise InvalidRequest(
+            f"execution.backend {chosen.backend} goes with mode databricks: set mode, or leave it out."
+        )
     limits = RunLimits(
         seconds=settings.limits.run_seconds,
         memory_bytes=chosen.memory_mb << 20,
