@@ -76,10 +76,29 @@ class DataSettings(Section):
     text: Path | None = None
     catalog: str | None = None
     schema_name: str | None = Field(default=None, alias="schema")
+    warehouse_id: str | None = None
+
+
+class DatabricksSettings(Section):
+    """`volume` is the folder where runs leave their files; `secret_scope` is asked for keys that no variable holds."""
+
+    profile: str | None = None
+    volume: str | None = None
+    secret_scope: str | None = None
 
 
 class ExecutionSettings(Section):
-    backend: Literal["local"] = "local"
+    """The `databricks_job` backend runs the executor's job `job_id`; without one `notebook` on `cluster_id`, else on
+    serverless. `wheel` is ours in a Volume, for jobs whose environment does not have it.
+    """
+
+    backend: Literal["local", "databricks_job"] = "local"
+    job_id: str | None = None
+    notebook: str | None = None
+    cluster_id: str | None = None
+    environment_version: str = "4"
+    wheel: str | None = None
+    scratch_schema: str | None = None
     max_output_bytes: Count = 64 * 1024 * 1024
     memory_mb: Count = 4096
     sql_seconds: Seconds = 300.0
@@ -119,9 +138,11 @@ class Settings(Section):
     llm_endpoint_name: str | None = None
     system_prompt: str | None = None
     mlflow_experiment_id: str | None = None
+    lakebase_endpoint_name: str | None = None
     lakebase_instance_name: str | None = None
     databricks_job_id: str | None = None
     genie: GenieSettings = GenieSettings()
+    databricks: DatabricksSettings = DatabricksSettings()
 
     base_model: ModelSettings = ModelSettings()
     sub_model: ModelSettings | None = None
@@ -221,7 +242,7 @@ def load_settings(
     layers += read_environment(dotenv or {}, keys, ".env")
     layers += read_environment(environment, keys)
     layers += given_directly(overrides, keys)
-    chosen = derive({given.key: given for given in layers})
+    chosen = derive({given.key: given for given in layers}, {**(dotenv or {}), **environment})
     values = {key: keys[key].parse(given) for key, given in chosen.items()}
     settings = Settings.model_validate(nest(values))
     where = {key: chosen[key].where if key in chosen else DEFAULT for key in keys}
@@ -233,9 +254,15 @@ def given_directly(overrides: Mapping[str, Any], keys: Mapping[str, Key]) -> Ite
         yield given if not isinstance(given.value, Given) else given.value
 
 
-def derive(given: Mapping[str, Given]) -> dict[str, Given]:
-    """What follows from other keys: the base model from an endpoint, the sub-model from the base model."""
+def derive(given: Mapping[str, Given], environment: Mapping[str, str]) -> dict[str, Given]:
+    """What follows from other keys: the mode from credentials, the base model from an endpoint, the sub-model from the
+    base model.
+    """
     chosen = dict(given)
+    if "mode" not in chosen and "databricks.volume" in chosen and (found := find_credentials(environment, chosen)):
+        chosen["mode"] = Given("mode", "databricks", f"{found} and databricks.volume are set")
+    if "mode" in chosen and chosen["mode"].value == "databricks":
+        chosen = {**{one.key: one for one in follow_mode(chosen)}, **chosen}
     endpoint = chosen.get("llm_endpoint_name")
     if endpoint and "base_model.name" not in chosen:
         chosen["base_model.name"] = replace(endpoint, key="base_model.name", value=f"databricks:{endpoint.value}")
@@ -244,6 +271,25 @@ def derive(given: Mapping[str, Given]) -> dict[str, Given]:
             own = key.replace("base_model", "sub_model", 1)
             chosen.setdefault(own, replace(chosen[key], key=own))
     return chosen
+
+
+CREDENTIALS = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_RUNTIME_VERSION")
+"""Variables that say that there is a workspace to sign in to."""
+
+
+def find_credentials(environment: Mapping[str, str], chosen: Mapping[str, Given]) -> str | None:
+    if "databricks.profile" in chosen:
+        return "databricks.profile"
+    return next((name for name in CREDENTIALS if environment.get(name, "").strip()), None)
+
+
+def follow_mode(chosen: Mapping[str, Given]) -> Iterable[Given]:
+    """What databricks mode chooses when nothing else does."""
+    yield Given("execution.backend", "databricks_job", "mode is databricks")
+    yield Given("data.sample", "false", "mode is databricks")
+    for name in ("lakebase_endpoint_name", "lakebase_instance_name"):
+        if name in chosen:
+            yield Given("checkpointer.kind", "lakebase", f"{name} is set")
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, Any]:

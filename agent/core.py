@@ -154,7 +154,7 @@ class Agent:
         self._questions = parts.stores.questions
         self._saver = parts.stores.saver
         self._graph = build_graph(self._saver)
-        self._place = place_of(settings.home.absolute())
+        self._place = parts.stores.place or place_of(settings.home.absolute())
         self._parts = parts
         self._stack = stack
         self._turns: dict[tuple[str, str], Running] = {}

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -51,19 +52,15 @@ class LakebaseSaver(PostgresSaver):
         timeout: float = 30.0,
         token_seconds: float = _TOKEN_SECONDS,
     ) -> None:
-        if (instance_name is None) == (autoscaling_endpoint is None):
-            raise ValueError("give instance_name (provisioned) or autoscaling_endpoint, one of the two")
-        if workspace_client is None:
-            from databricks.sdk import WorkspaceClient
-
-            workspace_client = WorkspaceClient()
-        instance = _Provisioned(workspace_client, instance_name) if instance_name else None
-        source = instance or _Autoscaling(workspace_client, str(autoscaling_endpoint))
-        host, user = _asked(source.label, lambda: (source.host(), workspace_client.current_user.me().user_name))
-        from psycopg.conninfo import make_conninfo
-
+        access = find_lakebase(
+            instance_name,
+            autoscaling_endpoint=autoscaling_endpoint,
+            workspace_client=workspace_client,
+            database=database,
+            token_seconds=token_seconds,
+        )
         super().__init__(
-            make_conninfo("", dbname=database, user=user, host=host, port=5432, sslmode=_sslmode(host)),
+            access.conninfo,
             serde=serde,
             allowed_types=allowed_types,
             encryption_key=encryption_key,
@@ -72,9 +69,42 @@ class LakebaseSaver(PostgresSaver):
             schema=schema,
             pool_size=pool_size,
             timeout=timeout,
-            connection_class=_rotating(Token(source.token, token_seconds)),
-            name=source.label,
+            connection_class=access.connection_class,
+            name=access.label,
         )
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to connect: connections of this class log in with a token that is current."""
+
+    conninfo: str
+    connection_class: type[Connection[Any]]
+    label: str
+
+
+def find_lakebase(
+    instance_name: str | None = None,
+    *,
+    autoscaling_endpoint: str | None = None,
+    workspace_client: WorkspaceClient | None = None,
+    database: str = _DATABASE,
+    token_seconds: float = _TOKEN_SECONDS,
+) -> Access:
+    """Where the database is and how to log in, for pools of one's own. Raises StoreUnavailable."""
+    if (instance_name is None) == (autoscaling_endpoint is None):
+        raise ValueError("give instance_name (provisioned) or autoscaling_endpoint, one of the two")
+    if workspace_client is None:
+        from databricks.sdk import WorkspaceClient
+
+        workspace_client = WorkspaceClient()
+    instance = _Provisioned(workspace_client, instance_name) if instance_name else None
+    source = instance or _Autoscaling(workspace_client, str(autoscaling_endpoint))
+    host, user = _asked(source.label, lambda: (source.host(), workspace_client.current_user.me().user_name))
+    from psycopg.conninfo import make_conninfo
+
+    conninfo = make_conninfo("", dbname=database, user=user, host=host, port=5432, sslmode=_sslmode(host))
+    return Access(conninfo, _rotating(Token(source.token, token_seconds)), source.label)
 
 
 class Token:

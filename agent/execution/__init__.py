@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
     from agent.artifacts.folder import FolderArtifacts
+    from agent.artifacts.volume import VolumeArtifacts
+    from agent.execution.databricks_job import Claims, Compute, DatabricksJobBackend
     from agent.execution.local import LocalBackend
     from agent.execution.run import RunLimits
 
@@ -20,4 +25,18 @@ def open_local(artifacts: FolderArtifacts, limits: RunLimits) -> LocalBackend:
     return LocalBackend(artifacts, limits)
 
 
-BACKENDS = {"local": open_local}
+def open_databricks_job(
+    artifacts: VolumeArtifacts,
+    limits: RunLimits,
+    claims: Claims,
+    client: Callable[[], WorkspaceClient],
+    compute: Compute,
+    **pace: Any,
+) -> DatabricksJobBackend:
+    """Runs of a job in a workspace. They go on when it is closed."""
+    from agent.execution.databricks_job import DatabricksJobBackend
+
+    return DatabricksJobBackend(artifacts, limits, claims, client, compute, **pace)
+
+
+BACKENDS: dict[str, Callable[..., Any]] = {"local": open_local, "databricks_job": open_databricks_job}

@@ -9,11 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.artifacts.files import Unreadable, opened
+from agent.execution.preview import HEAD_BYTES, TAIL_BYTES
 from agent.execution.supervisor import Report
 from graph.types import ExecutionResult
-
-HEAD_BYTES, TAIL_BYTES = 48_000, 16_000
-"""What the result holds of each stream; the files beside it have all."""
 
 HINTS = {int(signal.SIGKILL): " (was memory short?)", int(signal.SIGSEGV): " (a crash in native code)"}
 

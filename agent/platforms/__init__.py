@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.platforms.checks import Check
     from agent.platforms.parts import Given, Parts, Stores
 
-PLATFORMS = {"local": "agent.platforms.local"}
+PLATFORMS = {"local": "agent.platforms.local", "databricks": "agent.platforms.databricks"}
 
 
 def platform_of(settings: Settings) -> Any:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NEEDS = {
     "postgres": "checkpointer.dsn_env, the name of a variable that holds the connection string",
-    "lakebase": "lakebase_instance_name",
+    "lakebase": "lakebase_endpoint_name or lakebase_instance_name",
 }
 
 
@@ -28,7 +28,7 @@ def open_saver(settings: Settings, given: Given) -> Saver:
         "sqlite": {"path": settings.threads_path("sqlite")},
         "duckdb": {"path": settings.threads_path("duckdb")},
         "postgres": {"conninfo": given.secrets(chosen.dsn_env) if chosen.dsn_env else None},
-        "lakebase": {"instance_name": settings.lakebase_instance_name},
+        "lakebase": name_lakebase(settings),
     }
     own = options[chosen.kind]
     if None in own.values():
@@ -36,3 +36,10 @@ def open_saver(settings: Settings, given: Given) -> Saver:
     if chosen.kind == "lakebase" and given.workspace is not None:
         own["workspace_client"] = given.workspace()
     return open_checkpointer(chosen.kind, allowed_types=allowed, **own)
+
+
+def name_lakebase(settings: Settings) -> dict[str, Any]:
+    """The autoscaling endpoint first, then the provisioned instance; as arguments of LakebaseSaver."""
+    if settings.lakebase_endpoint_name:
+        return {"autoscaling_endpoint": settings.lakebase_endpoint_name}
+    return {"instance_name": settings.lakebase_instance_name}

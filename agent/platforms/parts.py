@@ -58,7 +58,10 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True)
 class Stores:
-    """What outlives the process. Opening them needs no model and no data. `keepers`: whatever else hangs on threads."""
+    """What outlives the process. Opening them needs no model and no data.
+
+    `keepers`: whatever else hangs on threads. `place` is where what is begun can be found again; None: in this home.
+    """
 
     saver: Saver
     records: RecordStore
@@ -68,6 +71,7 @@ class Stores:
     questions: LongQuestions
     values: ValueStore
     keepers: tuple[Keeper, ...] = ()
+    place: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What is written down about runs for people who ask later."""
 
-from agent.records.sqlite import RequestRecords, SqliteRecords, open_records
+from agent.records.book import RecordBook, RequestRecords
+from agent.records.sqlite import open_records
 
-__all__ = ["RequestRecords", "SqliteRecords", "open_records"]
+__all__ = ["RecordBook", "RequestRecords", "open_records"]

@@ -12,16 +12,12 @@ from typing import Any, TypeVar
 
 from agent.records.columns import LOCAL_TABLES, Table
 from agent.records.ddl import create_index, create_table
+from agent.records.engine import RecordsUnavailable
 from agent.records.schema import bring_up_to_date, version_of
-from graph.errors import AgentError
 
 Row = TypeVar("Row")
 
 BUSY_SECONDS = 10.0
-
-
-class RecordsUnavailable(AgentError):
-    """The records file can't be opened or written."""
 
 
 class Database:
@@ -107,8 +103,8 @@ def insert(table: Table) -> str:
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
-def to_sqlite(value: Any) -> Any:
-    """A row's value as SQLite keeps it: times are ISO 8601 texts in UTC, which sort as they should.
+def to_plain(value: Any) -> Any:
+    """A row's value as the engines take it: times are ISO 8601 texts in UTC, which sort as they should.
 
     Half characters, which models can write and UTF-8 can't, become question marks.
     """

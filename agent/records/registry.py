@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from agent.records.columns import ARTIFACT_REGISTRY, RUN_STATE, ArtifactRow, ArtifactType, RunRow, RunState
-from agent.records.database import Database, insert, to_sqlite
+from agent.records.database import insert, to_plain
+from agent.records.engine import Engine, Transaction
 from agent.records.lifecycle import UnknownArtifact, step
 from agent.redaction.payload import to_json
 from agent.redaction.secrets import redact_text
@@ -21,7 +21,7 @@ KEYS = ("stdout_artifact_key", "stderr_artifact_key", "code_artifact_key")
 
 
 class ArtifactRegistry:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Engine) -> None:
         self._database = database
 
     def register(self, artifact: Artifact, code_key: str, artifact_type: ArtifactType) -> None:
@@ -61,7 +61,7 @@ class ArtifactRegistry:
         return found[0] if found else None
 
     def artifacts(self, thread_id: str) -> list[ArtifactRow]:
-        where = "WHERE session_id = ? ORDER BY created_time, rowid"
+        where = "WHERE session_id = ? ORDER BY created_time, artifact_id"
         return self._database.rows(ARTIFACT_REGISTRY, where, (thread_id,), ArtifactRow)
 
     def record_run(self, run: RunRow) -> None:
@@ -70,7 +70,7 @@ class ArtifactRegistry:
             save_run(connection, run)
 
     def runs(self, thread_id: str) -> list[RunRow]:
-        where = "WHERE thread_id = ? ORDER BY created_time, rowid"
+        where = "WHERE thread_id = ? ORDER BY created_time, run_id"
         return self._database.rows(RUN_STATE, where, (thread_id,), RunRow)
 
 
@@ -85,12 +85,12 @@ UPDATE_RUN = (
 
 
 def values(row: ArtifactRow | RunRow) -> tuple[Any, ...]:
-    return tuple(to_sqlite(value) for value in astuple(row))
+    return tuple(to_plain(value) for value in astuple(row))
 
 
 def changes(row: ArtifactRow) -> tuple[Any, ...]:
     keys = (row.code_artifact_key, row.stdout_artifact_key, row.stderr_artifact_key)
-    times = (to_sqlite(row.updated_time), to_sqlite(row.consumed_time))
+    times = (to_plain(row.updated_time), to_plain(row.consumed_time))
     return (row.status, row.metadata_json, *keys, *times, row.artifact_id)
 
 
@@ -103,9 +103,7 @@ def advance_row(row: ArtifactRow, status: ArtifactStatus, metadata: Mapping[str,
     return replace(row, status=status, metadata_json=to_json(merged), updated_time=now, consumed_time=consumed, **keys)
 
 
-def follow_run(
-    connection: sqlite3.Connection, row: ArtifactRow, wanted: ArtifactStatus, metadata: Mapping[str, Any]
-) -> None:
+def follow_run(connection: Transaction, row: ArtifactRow, wanted: ArtifactStatus, metadata: Mapping[str, Any]) -> None:
     """Bring run_state along: a `run_id` in the metadata names the run, a finished artifact finishes its runs."""
     state = RUN_STATES.get(wanted)
     if state is None or wanted != row.status:
@@ -115,7 +113,7 @@ def follow_run(
     connection.execute(
         "UPDATE run_state SET status = ?, updated_time = ? "
         "WHERE thread_id = ? AND artifact_id = ? AND status IN ('queued', 'running')",
-        (state, to_sqlite(row.updated_time), row.session_id, row.artifact_id),
+        (state, to_plain(row.updated_time), row.session_id, row.artifact_id),
     )
 
 
@@ -136,6 +134,6 @@ def run_of(row: ArtifactRow, run_id: str, state: RunState, metadata: Mapping[str
     )
 
 
-def save_run(connection: sqlite3.Connection, run: RunRow) -> None:
+def save_run(connection: Transaction, run: RunRow) -> None:
     statement = insert(RUN_STATE).replace("ON CONFLICT DO NOTHING", "ON CONFLICT (run_id)" + UPDATE_RUN)
     connection.execute(statement, values(run))

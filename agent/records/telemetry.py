@@ -10,7 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 from agent.records.columns import ADK_TELEMETRY, columns_of
-from agent.records.database import Database, RecordsUnavailable, insert, to_sqlite
+from agent.records.database import insert, to_plain
+from agent.records.engine import Engine, RecordsUnavailable
 from agent.redaction.payload import to_json
 from agent.redaction.secrets import redact_text
 
@@ -27,7 +28,7 @@ FIELDS = frozenset(COLUMNS) - {"callback_name", "payload_json", "created_time"} 
 class TelemetryLog:
     """Rows reach the file after at most LINGER_SECONDS, and on `flush` at once."""
 
-    def __init__(self, database: Database, app_name: str, max_payload_chars: int) -> None:
+    def __init__(self, database: Engine, app_name: str, max_payload_chars: int) -> None:
         self._database = database
         self._app_name = app_name
         self._max_chars = max_payload_chars
@@ -94,7 +95,7 @@ class TelemetryLog:
         given |= {"callback_name": callback_name, "created_time": now, "payload_json": self._payload(fields)}
         if reason := given.get("blocked_reason"):
             given["blocked_reason"] = redact_text(reason)
-        return tuple(to_sqlite(given.get(name)) for name in COLUMNS)
+        return tuple(to_plain(given.get(name)) for name in COLUMNS)
 
     def _payload(self, fields: Mapping[str, Any]) -> str | None:
         payload = fields.get("payload")

@@ -71,10 +71,10 @@ ADK: dict[str, tuple[Alias, ...] | Ignored] = {
     "ADK_PROMPT": Ignored(f"{OF_JOBS}; here the question is an argument"),
     "ADK_PROMPT_FILE": Ignored(f"{OF_JOBS}; here `-` reads the question from standard input"),
     "ADK_SESSION_ID": Ignored(f"{OF_JOBS}; here --thread goes on with a thread"),
-    "ADK_EXECUTOR_JOB_ID": Ignored("code runs locally; there is no executor job yet"),
+    "ADK_EXECUTOR_JOB_ID": (Alias("execution.job_id"),),
     "ADK_ORCHESTRATOR_JOB_ID": Ignored("there is no ingestor yet that would start the orchestrator's job"),
-    "ADK_SQL_WAREHOUSE_ID": Ignored("SQL runs on the local warehouse; SQL warehouses are not wired yet"),
-    "ADK_SECRET_SCOPE": Ignored("keys come from environment variables; secret scopes are not wired yet"),
+    "ADK_SQL_WAREHOUSE_ID": (Alias("data.warehouse_id"),),
+    "ADK_SECRET_SCOPE": (Alias("databricks.secret_scope"),),
     "ADK_LOCAL_SYNC_TO_UC": Ignored("tables are not synchronized to Unity Catalog yet"),
 }
 

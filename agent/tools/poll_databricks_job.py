@@ -37,7 +37,7 @@ def poll_databricks_job(services: ToolServices) -> BaseTool:
 def own_run(services: ToolServices, run_id: str, config: RunnableConfig) -> str:
     """The id of a run that this thread started; raises ToolException for any other."""
     wanted = run_id.strip()
-    if services.jobs.owner(wanted) != thread_of(config):
+    if not services.jobs.owns(wanted, thread_of(config)):
         raise ToolException(f"No run {wanted} was started on this thread. Use the run id that the start answered with.")
     return wanted
 

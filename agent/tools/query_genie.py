@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
 from agent.tools.services import GenieAnswer, ToolServices
-from agent.tools.structured import make_tool, thread_of
+from agent.tools.structured import cancellation, make_tool, thread_of
 from graph.errors import AgentError
 
 NAME = "query_genie"
@@ -24,7 +24,7 @@ class Arguments(BaseModel):
 def query_genie(services: ToolServices) -> BaseTool:
     def ask(query: str, config: RunnableConfig) -> str:
         try:
-            return report(services.genie.ask(query, thread_of(config)))
+            return report(services.genie.ask(query, thread_of(config), cancellation()))
         except AgentError as error:
             raise ToolException(f"{services.genie_name} has no answer: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -83,8 +84,8 @@ class GenieAnswer:
 
 
 class Genie(Protocol):
-    def ask(self, question: str, thread_id: str) -> GenieAnswer:
-        """Answer in the thread's own conversation. Raises GenieUnavailable."""
+    def ask(self, question: str, thread_id: str, cancelled: threading.Event | None = None) -> GenieAnswer:
+        """Answer in the thread's own conversation, until `cancelled` is set. Raises GenieUnavailable."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class Jobs(Protocol):
     def cancel(self, run_id: str) -> JobRun:
         """End the run; one that has ended stays as it is."""
 
-    def owner(self, run_id: str) -> str | None:
-        """The thread that started the run; None for a run that nobody here started."""
+    def owns(self, run_id: str, thread_id: str) -> bool:
+        """Whether the thread started the run."""
 
 
 class FileRefused(AgentError):

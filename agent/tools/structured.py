@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ValidationError
+
+from graph.context import RunContext
 
 
 def make_tool(
@@ -39,6 +42,17 @@ def thread_of(config: RunnableConfig) -> str:
     if not thread_id:
         raise ToolException("This tool works inside a conversation only: there is no thread_id.")
     return str(thread_id)
+
+
+def cancellation() -> threading.Event:
+    """Set when the request is cancelled; outside of a run of the graph nothing sets it."""
+    from langgraph.runtime import get_runtime
+
+    try:
+        runtime: Any = get_runtime(RunContext)
+    except RuntimeError:
+        return threading.Event()
+    return runtime.context.cancelled if runtime and runtime.context else threading.Event()
 
 
 def call_key_of(config: RunnableConfig) -> str | None:

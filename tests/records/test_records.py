@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import SqliteRecords, open_records
+from agent.records import RecordBook, open_records
 from agent.records.columns import RunRow
-from agent.records.database import RecordsUnavailable
+from agent.records.engine import RecordsUnavailable
 from agent.records.lifecycle import IllegalStep, UnknownArtifact
 from graph.context import Records
 from graph.types import Artifact
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[SqliteRecords]:
+def records(tmp_path: Path) -> Iterator[RecordBook]:
     with open_records(tmp_path / "home" / "records.sqlite", "app") as opened:
         yield opened
 
@@ -40,7 +40,7 @@ def in_another_process(path: Path, code: str) -> str:
     return done.stdout.strip()
 
 
-def test_an_artifact_goes_from_pending_to_consumed_and_every_step_is_dated(records: SqliteRecords) -> None:
+def test_an_artifact_goes_from_pending_to_consumed_and_every_step_is_dated(records: RecordBook) -> None:
     records.register(artifact(), "art/code.py")
     assert records.artifact("art_000000000001").status == "pending"
     for status in ("executing", "completed", "consumed"):
@@ -51,7 +51,7 @@ def test_an_artifact_goes_from_pending_to_consumed_and_every_step_is_dated(recor
     assert row.created_time.utcoffset().total_seconds() == 0
 
 
-def test_registering_again_changes_nothing(records: SqliteRecords) -> None:
+def test_registering_again_changes_nothing(records: RecordBook) -> None:
     records.register(artifact(), "art/code.py")
     records.advance("art_000000000001", "executing")
     records.register(artifact(instruction="something else"), "elsewhere")
@@ -70,7 +70,7 @@ def test_registering_again_changes_nothing(records: SqliteRecords) -> None:
     ],
 )
 def test_a_step_that_does_not_follow_is_an_error_and_changes_nothing(
-    records: SqliteRecords, steps: tuple[str, ...], wrong: str
+    records: RecordBook, steps: tuple[str, ...], wrong: str
 ) -> None:
     records.register(artifact(), "k")
     for step in steps:
@@ -81,19 +81,19 @@ def test_a_step_that_does_not_follow_is_an_error_and_changes_nothing(
     assert records.artifact("art_000000000001") == before
 
 
-def test_a_step_taken_again_after_a_crash_leaves_the_status_as_it_is(records: SqliteRecords) -> None:
+def test_a_step_taken_again_after_a_crash_leaves_the_status_as_it_is(records: RecordBook) -> None:
     records.register(artifact(), "k")
     for step in ("executing", "completed", "executing", "completed", "consumed", "completed", "consumed"):
         records.advance("art_000000000001", step)
     assert records.artifact("art_000000000001").status == "consumed"
 
 
-def test_an_unknown_artifact_can_not_advance(records: SqliteRecords) -> None:
+def test_an_unknown_artifact_can_not_advance(records: RecordBook) -> None:
     with pytest.raises(UnknownArtifact, match="art_nowhere"):
         records.advance("art_nowhere", "executing")
 
 
-def test_metadata_is_merged_and_artifact_keys_go_to_their_columns(records: SqliteRecords) -> None:
+def test_metadata_is_merged_and_artifact_keys_go_to_their_columns(records: RecordBook) -> None:
     records.register(artifact(), "k")
     records.advance("art_000000000001", "executing", {"attempt": 1, "host": "a"})
     records.advance("art_000000000001", "completed", {"host": "b", "stdout_artifact_key": "art/stdout.txt"})
@@ -102,7 +102,7 @@ def test_metadata_is_merged_and_artifact_keys_go_to_their_columns(records: Sqlit
     assert row.stdout_artifact_key == "art/stdout.txt"
 
 
-def test_the_run_of_an_artifact_follows_it_to_its_end(records: SqliteRecords) -> None:
+def test_the_run_of_an_artifact_follows_it_to_its_end(records: RecordBook) -> None:
     records.register(artifact(), "k")
     records.advance("art_000000000001", "executing", {"run_id": "run-7", "task_refs": ["task-1"]})
     (run,) = records.runs("t1")
@@ -117,7 +117,7 @@ def test_the_run_of_an_artifact_follows_it_to_its_end(records: SqliteRecords) ->
     assert [run.status for run in records.runs("t1")] == ["failed"]
 
 
-def test_a_run_can_be_recorded_by_itself_and_brought_up_to_date(records: SqliteRecords) -> None:
+def test_a_run_can_be_recorded_by_itself_and_brought_up_to_date(records: RecordBook) -> None:
     records.register(artifact(), "k")
     records.advance("art_000000000001", "executing", {"run_id": "run-7"})
     (run,) = records.runs("t1")
@@ -126,14 +126,14 @@ def test_a_run_can_be_recorded_by_itself_and_brought_up_to_date(records: SqliteR
     assert records.runs("t1") == [changed]
 
 
-def test_threads_see_their_own_artifacts_in_the_order_of_their_making(records: SqliteRecords) -> None:
+def test_threads_see_their_own_artifacts_in_the_order_of_their_making(records: RecordBook) -> None:
     for number, thread in enumerate(["t1", "t2", "t1"]):
         records.register(artifact(f"art_{number}", thread), "k")
     assert [row.artifact_id for row in records.artifacts("t1")] == ["art_0", "art_2"]
     assert records.artifacts("nobody") == []
 
 
-def test_a_request_fills_in_who_and_where(records: SqliteRecords) -> None:
+def test_a_request_fills_in_who_and_where(records: RecordBook) -> None:
     mine: Records = records.for_request("t1", "r1", "ann")
     mine.telemetry("before_tool", tool_name="query_genie", function_call_id="c1", payload={"query": "how many?"})
     mine.telemetry("after_tool", tool_blocked=True, blocked_reason="no", agent_name="tools")
@@ -144,18 +144,18 @@ def test_a_request_fills_in_who_and_where(records: SqliteRecords) -> None:
     assert [row.tool_name for row in records.telemetry_rows(callback_name="before_tool")] == ["query_genie"]
 
 
-def test_a_field_that_is_no_column_is_named(records: SqliteRecords) -> None:
+def test_a_field_that_is_no_column_is_named(records: RecordBook) -> None:
     with pytest.raises(ValueError, match="no column tool"):
         records.telemetry("before_tool", tool="x")
 
 
-def test_the_same_telemetry_id_is_written_once(records: SqliteRecords) -> None:
+def test_the_same_telemetry_id_is_written_once(records: RecordBook) -> None:
     for _ in range(2):
         records.telemetry("stage", telemetry_id="one", session_id="t1")
     assert len(records.telemetry_rows("t1")) == 1
 
 
-def test_secrets_and_great_payloads_are_not_written_down(records: SqliteRecords, tmp_path: Path) -> None:
+def test_secrets_and_great_payloads_are_not_written_down(records: RecordBook, tmp_path: Path) -> None:
     key = "sk-" + "a1" * 20
     records.telemetry("before_model", payload={"api_key": "hunter2", "prompt": f"use {key}", "page": "x" * 500_000})
     records.register(artifact(instruction=f"call it with {key}"), "k")
@@ -167,7 +167,7 @@ def test_secrets_and_great_payloads_are_not_written_down(records: SqliteRecords,
     assert len(written) < 40_000
 
 
-def test_whatever_a_payload_holds_it_is_valid_json(records: SqliteRecords) -> None:
+def test_whatever_a_payload_holds_it_is_valid_json(records: RecordBook) -> None:
     deep: list[object] = []
     for _ in range(500):
         deep = [deep]
@@ -178,7 +178,7 @@ def test_whatever_a_payload_holds_it_is_valid_json(records: SqliteRecords) -> No
     assert json.loads(row.payload_json)["many"][-1] == "... (9900 items omitted)"
 
 
-def test_another_process_reads_while_a_chat_is_open(records: SqliteRecords, tmp_path: Path) -> None:
+def test_another_process_reads_while_a_chat_is_open(records: RecordBook, tmp_path: Path) -> None:
     records.register(artifact(), "k")
     records.telemetry("stage", session_id="t1")
     records.flush()
@@ -188,7 +188,7 @@ def test_another_process_reads_while_a_chat_is_open(records: SqliteRecords, tmp_
     assert seen == "pending 1"
 
 
-def test_telemetry_reaches_the_file_by_itself_after_a_moment(records: SqliteRecords, tmp_path: Path) -> None:
+def test_telemetry_reaches_the_file_by_itself_after_a_moment(records: RecordBook, tmp_path: Path) -> None:
     records.telemetry("stage", session_id="t1")
     reader = sqlite3.connect(tmp_path / "home" / "records.sqlite")
     waited = threading.Event()
@@ -213,7 +213,7 @@ def test_the_end_of_a_turn_and_closing_write_what_waits(tmp_path: Path) -> None:
     assert reader.execute("SELECT count(*) FROM adk_telemetry").fetchone() == (2,)
 
 
-def test_many_threads_write_at_once_and_nothing_is_lost(records: SqliteRecords) -> None:
+def test_many_threads_write_at_once_and_nothing_is_lost(records: RecordBook) -> None:
     def work(number: int) -> None:
         mine = records.for_request(f"t{number}", "r", "u")
         for step in range(20):
@@ -257,7 +257,7 @@ def test_processes_write_at_the_same_time_and_wait_for_each_other(tmp_path: Path
         assert len(records.telemetry_rows("t1")) == 300
 
 
-def test_a_forgotten_thread_leaves_nothing_and_others_stay(records: SqliteRecords, tmp_path: Path) -> None:
+def test_a_forgotten_thread_leaves_nothing_and_others_stay(records: RecordBook, tmp_path: Path) -> None:
     for thread in ("t1", "t2"):
         records.register(artifact(f"art_{thread}", thread, instruction=f"the question of {thread}"), "k")
         records.advance(f"art_{thread}", "executing", {"run_id": f"run-{thread}"})
@@ -272,7 +272,7 @@ def test_a_forgotten_thread_leaves_nothing_and_others_stay(records: SqliteRecord
     assert records.forget("unknown") == 0
 
 
-def test_a_running_turn_is_cancelled_from_another_process(records: SqliteRecords, tmp_path: Path) -> None:
+def test_a_running_turn_is_cancelled_from_another_process(records: RecordBook, tmp_path: Path) -> None:
     records.turn_started("t1", "r1")
     assert not records.cancel_requested("t1", "r1")
     assert in_another_process(tmp_path / "home" / "records.sqlite", "print(r.request_cancel('t1'))") == "True"
@@ -280,27 +280,27 @@ def test_a_running_turn_is_cancelled_from_another_process(records: SqliteRecords
     assert not records.cancel_requested("t2", "r1")
 
 
-def test_there_is_nothing_to_cancel_when_no_turn_runs(records: SqliteRecords) -> None:
+def test_there_is_nothing_to_cancel_when_no_turn_runs(records: RecordBook) -> None:
     records.turn_started("t1", "r1")
     records.turn_ended("t1", "r1")
     assert records.request_cancel("t1") is False
     assert records.request_cancel("unknown") is False
 
 
-def test_a_turn_whose_process_was_killed_does_not_count_as_running(records: SqliteRecords, tmp_path: Path) -> None:
+def test_a_turn_whose_process_was_killed_does_not_count_as_running(records: RecordBook, tmp_path: Path) -> None:
     in_another_process(tmp_path / "home" / "records.sqlite", "r.turn_started('t1', 'r9')\nimport os\nos._exit(0)")
     assert records.running_turns("t1") == []
     assert records.request_cancel("t1") is False
 
 
-def test_a_request_tried_again_is_no_longer_asked_to_stop(records: SqliteRecords) -> None:
+def test_a_request_tried_again_is_no_longer_asked_to_stop(records: RecordBook) -> None:
     records.turn_started("t1", "r1")
     assert records.request_cancel("t1")
     records.turn_started("t1", "r1")
     assert not records.cancel_requested("t1", "r1")
 
 
-def test_half_characters_and_odd_values_are_kept_as_well_as_they_can_be(records: SqliteRecords) -> None:
+def test_half_characters_and_odd_values_are_kept_as_well_as_they_can_be(records: RecordBook) -> None:
     records.register(artifact(instruction="half \ud83d of a smile, and ä\x00"), "k\udc80")
     records.telemetry("stage", session_id="t1", tool_name={"no": "text"}, payload={"odd \ud83d": "\udfff", "ä": "ö"})
     assert records.artifact("art_000000000001").sublm_instruction == "half ? of a smile, and ä\x00"

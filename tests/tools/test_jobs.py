@@ -139,7 +139,7 @@ def test_run_ids_survive_a_restart_of_the_chat(jobs: LocalJobs, notebooks: Path,
     run_id = running(jobs, notebooks)
     later = LocalJobs(notebooks, tmp_path / "jobs", JobData(tmp_path))
     assert later.poll(run_id).life_cycle_state == "RUNNING"
-    assert later.owner(run_id) == "t1"
+    assert later.owns(run_id, "t1")
     assert later.cancel(run_id).result_state == "CANCELED"
 
 

@@ -25,7 +25,7 @@ from agent.execution.inside.line import HostLine
 from agent.execution.inside.namespace import Place, names
 from agent.execution.inside.output import as_json, output_of
 
-OURS = str(Path(__file__).parent)
+OURS = str(Path(__file__).parents[1])
 SHOWN = "code.py"
 """The file name in tracebacks: the same on every machine."""
 LONGEST_ERROR = 20_000
@@ -71,13 +71,13 @@ def run(job: Job, channel: socket.socket, record: int) -> NoReturn:
     module.__dict__.update(seen)
     sys.modules["__main__"] = module
     signal.signal(signal.SIGTERM, _stop)
-    code, ended = _execute(job, module)
+    code, ended = execute(job, module)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.getpid() != process:
         _flush()
         os._exit(code)
-    _save_figures()
-    _report(record, _complete(ended, module.__dict__, job.largest))
+    save_figures()
+    _report(record, complete(ended, module.__dict__, job.largest))
     sys.exit(code)
 
 
@@ -108,7 +108,7 @@ def _context(paths: tuple[str, ...]) -> object:
     return Text(tuple(map(Path, paths)))
 
 
-def _execute(job: Job, module: ModuleType) -> tuple[int, Record]:
+def execute(job: Job, module: ModuleType) -> tuple[int, Record]:
     """Run the code; return the exit code that Python would give and the record so far."""
     source = job.code
     linecache.cache[SHOWN] = (len(source), None, source.splitlines(keepends=True), SHOWN)
@@ -162,7 +162,7 @@ def _hide_ours(described: traceback.TracebackException, seen: set[int]) -> None:
             _hide_ours(other, seen)
 
 
-def _save_figures() -> None:
+def save_figures() -> None:
     if "matplotlib.pyplot" not in sys.modules:
         return
     try:
@@ -171,7 +171,7 @@ def _save_figures() -> None:
         sys.stderr.write(f"a figure could not be saved: {_name_error(error)}\n")
 
 
-def _complete(record: Record, namespace: dict[str, Any], largest: int) -> Record:
+def complete(record: Record, namespace: dict[str, Any], largest: int) -> Record:
     try:
         value = output_of(namespace)
         text = None if value is None else as_json(value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent.home import make_home
 from agent.platforms.checkpointer import open_saver
 from agent.platforms.models import open_models
 from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
 from graph.context import RunContext
+from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from agent.data.source import DataSource
     from agent.data.warehouse import Warehouse
     from agent.execution.local import LocalBackend
+    from agent.platforms.local.remote_warehouse import RemoteWarehouse
     from agent.principal import Principal
-    from agent.records.sqlite import SqliteRecords
+    from agent.records.book import RecordBook
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
@@ -48,7 +50,7 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
     )
 
 
-def open_record_store(settings: Settings, given: Given, stack: ExitStack) -> SqliteRecords:
+def open_record_store(settings: Settings, given: Given, stack: ExitStack) -> RecordBook:
     from agent.records.sqlite import open_records
 
     make_home(settings.home)
@@ -76,12 +78,17 @@ def open_backend(settings: Settings, artifacts: FolderArtifacts) -> LocalBackend
     from agent.execution.run import RunLimits
 
     chosen = settings.execution
+    if chosen.backend != "local":
+        raise InvalidRequest(
+            f"execution.backend {chosen.backend} goes with mode databricks: set mode, or leave it out."
+        )
     limits = RunLimits(
         seconds=settings.limits.run_seconds,
         memory_bytes=chosen.memory_mb << 20,
         output_bytes=chosen.max_output_bytes,
     )
-    return BACKENDS[chosen.backend](artifacts, limits)
+    backend: LocalBackend = BACKENDS[chosen.backend](artifacts, limits)
+    return backend
 
 
 def open_workbench(
@@ -97,7 +104,6 @@ def open_workbench(
     from agent.artifacts.readings import FolderReadings
     from agent.data.catalogue import catalogue
     from agent.data.text import describe_text, open_text
-    from agent.data.warehouse import open_warehouse
     from agent.execution.host import Data, Kept, open_host
     from agent.guards import GuardRules, build_guards
     from agent.guards.sql import check_sql
@@ -108,8 +114,8 @@ def open_workbench(
 
     source.check()
     home = settings.home.absolute()
-    paths = [Path(path) for path in source.paths]
-    warehouse = stack.enter_context(open_warehouse(home, source.sample, paths, given.on_progress))
+    rules = sql_rules(settings, source)
+    warehouse = open_data(settings, given, principal, source, stack)
     text = open_text(Path(source.text)) if source.text else None
     base, sub = open_models(
         settings, given, principal.workspace or given.workspace, partial(offline_model, warehouse, source)
@@ -121,8 +127,8 @@ def open_workbench(
         **{tool.name: tool for tool in given.tools},
     }
     data = Data(
-        session=partial(warehouse.session, f"{settings.execution.sql_memory_mb}MiB"),
-        check_sql=partial(check_sql, rules=sql_rules()),
+        session=session_of(settings, source, warehouse),
+        check_sql=partial(check_sql, rules=rules),
         text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
@@ -141,7 +147,7 @@ def open_workbench(
             text=describe_text(text) if text else None,
         ),
         tools=tools,
-        guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),
+        guards=build_guards(GuardRules(settings.digesting.strict_instruction, rules)),
         backend=backend,
         host=partial(open_host, data, kept),
         artifacts=stores.artifacts,
@@ -156,20 +162,55 @@ def open_workbench(
     return Workbench(context, warehouse)
 
 
-def sql_rules() -> Any:
-    """What SQL may do locally: read everything, and write what goes with the run's own in-memory database."""
+def open_data(
+    settings: Settings, given: Given, principal: Principal, source: DataSource, stack: ExitStack
+) -> Warehouse | RemoteWarehouse:
+    """The SQL warehouse that the settings name, unless people's own files are asked about; else the local one."""
+    if is_remote(settings, source):
+        from agent.platforms.local.remote_warehouse import RemoteWarehouse
+        from agent.workspace.connection import open_client
+
+        client = (principal.workspace or given.workspace or partial(open_client, settings.databricks.profile))()
+        return RemoteWarehouse(lambda: client, str(settings.data.warehouse_id), source.catalog, source.schema)
+    from agent.data.warehouse import open_warehouse
+
+    paths = [Path(path) for path in source.paths]
+    return stack.enter_context(open_warehouse(settings.home.absolute(), source.sample, paths, given.on_progress))
+
+
+def is_remote(settings: Settings, source: DataSource) -> bool:
+    """Whether SQL goes to a workspace's warehouse: people's own files are asked about here."""
+    return settings.data.warehouse_id is not None and not source.paths
+
+
+def session_of(settings: Settings, source: DataSource, warehouse: Warehouse | RemoteWarehouse) -> Any:
+    """Opens a run's own session; a local one with the memory that the settings give it."""
+    if is_remote(settings, source):
+        return warehouse.session
+    return partial(cast(Any, warehouse.session), f"{settings.execution.sql_memory_mb}MiB")
+
+
+def sql_rules(settings: Settings, source: DataSource) -> Any:
+    """What SQL may do: read everything, and write what goes with the run's own in-memory database, or to the scratch
+    schema of a workspace.
+    """
     from agent.guards.sql import SESSION, SqlRules
 
+    if is_remote(settings, source):
+        scratch = settings.execution.scratch_schema
+        return SqlRules(dialect="databricks", scratch=(scratch,) if scratch else ())
     return SqlRules(dialect="duckdb", scratch=SESSION)
 
 
-def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
+def offline_model(warehouse: Warehouse | RemoteWarehouse, source: DataSource) -> BaseChatModel:
     from agent.models.offline import OfflineModel
 
     return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
 
 
-def build_tools_of(settings: Settings, home: Path, warehouse: Warehouse, source: DataSource) -> dict[str, BaseTool]:
+def build_tools_of(
+    settings: Settings, home: Path, warehouse: Warehouse | RemoteWarehouse, source: DataSource
+) -> dict[str, BaseTool]:
     from agent.platforms.local.genie import LocalGenie
     from agent.platforms.local.jobs import JobData, LocalJobs
     from agent.platforms.local.volumes import LocalVolumes

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Protocol
 
 from agent.data.catalogue import catalogue
@@ -51,7 +51,7 @@ class LocalGenie:
         self._prompt = prompt
         self._conversations = Conversations(folder)
 
-    def ask(self, question: str, thread_id: str) -> GenieAnswer:
+    def ask(self, question: str, thread_id: str, cancelled: Event | None = None) -> GenieAnswer:
         """Let the model try again with the error when its SQL fails; raises GenieUnavailable after ATTEMPTS."""
         conversation = self._conversations.remembered(thread_id)
         failed: list[Exchange] = []

@@ -86,12 +86,12 @@ class LocalJobs:
             end_process(folder, self._grace)
         return self.poll(run_id)
 
-    def owner(self, run_id: str) -> str | None:
+    def owns(self, run_id: str, thread_id: str) -> bool:
         try:
-            thread_id: str = read_json(self._run_folder(run_id) / "job.json")["thread_id"]
+            owner: str = read_json(self._run_folder(run_id) / "job.json")["thread_id"]
         except JobsUnavailable:
-            return None
-        return thread_id
+            return False
+        return owner == thread_id
 
     def _job(self, order: JobOrder, parameters: dict[str, str], notebook: Path, run_id: str) -> dict[str, Any]:
         paths = [str(path.resolve()) for path in self._data.paths]
