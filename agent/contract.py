@@ -41,7 +41,7 @@ class Contract:
         """Why a final reply is not taken; None when it is."""
         filled = self.fill(text)
         if self.fits is not None:
-            value = parsed(filled)
+            value = parse(filled)
             reason = "it is no JSON value: answer with the JSON alone" if value is NOTHING else self.fits(value)
             if reason is not None:
                 return reason
@@ -51,7 +51,7 @@ class Contract:
         """The result of a turn with its value, as JSON and parsed, when it came to a good end."""
         if self.fits is None or result.end != "answer":
             return result
-        value = parsed(self.fill(result.response_text))
+        value = parse(self.fill(result.response_text))
         return replace(result, response_text=json.dumps(value, ensure_ascii=False), parsed=value)
 
 
@@ -82,7 +82,7 @@ def holding(emit: Callable[[Event], None]) -> Callable[[Event], None]:
     return pass_on
 
 
-def parsed(text: str) -> Any:
+def parse(text: str) -> Any:
     """The JSON value of a reply, also in a fenced block; NOTHING when there is none."""
     fenced = text.partition("```")[2].partition("```")[0].removeprefix("json")
     for candidate in (text, fenced):

@@ -355,7 +355,7 @@ class Agent:
         if (before := find_answer(values, turn.thread_id, turn.request_id)) is not None:
             turn.emit(TurnStarted(turn.thread_id, turn.request_id))
             return before
-        check_followed(request, values)
+        check_follows(request, values)
         source = self._source(request, values)
         source.check()
         turn = replace(turn, about=describe_change(source, values))
@@ -483,13 +483,13 @@ class Agent:
             announced = key in self._announced
             self._announced.discard(key)
         if announced:
-            with heeded("the end of a turn is not announced"):
+            with log_trouble("the end of a turn is not announced"):
                 self.records.turn_ended(turn.thread_id, turn.request_id)
 
     def _look_out(self) -> None:
         """Announce the turns that last, so that other processes find them, and heed what those ask for."""
         while not self._closed.wait(WATCH_SECONDS):
-            with heeded("cancellations are not seen"):
+            with log_trouble("cancellations are not seen"):
                 self._look()
 
     def _look(self) -> None:
@@ -506,7 +506,7 @@ class Agent:
 
 
 @contextmanager
-def heeded(what: str) -> Iterator[None]:
+def log_trouble(what: str) -> Iterator[None]:
     """Go on without records that can't be used at the moment, and log it."""
     try:
         yield
@@ -552,7 +552,7 @@ REMEDIES = {
 }
 
 
-def check_followed(request: Request, values: Mapping[str, Any]) -> None:
+def check_follows(request: Request, values: Mapping[str, Any]) -> None:
     """Raises GoneOn when the thread has gone on since the turn that the request follows, NotFound without that turn."""
     if request.after is None or not values.get("messages"):
         return

@@ -25,7 +25,7 @@ def check_schema(schema: Mapping[str, Any]) -> Check:
 
     if not isinstance(schema, Mapping):
         raise InvalidRequest(f"the schema is {type(schema).__name__}: give a JSON schema, an object")
-    if len(written(schema)) > MOST_CHARS:
+    if len(to_json(schema)) > MOST_CHARS:
         raise InvalidRequest(f"the schema is longer than {MOST_CHARS:,} characters: ask for less at a time")
     if unsafe := sorted({key for key in keys_in(schema) if key in UNSAFE}):
         raise InvalidRequest(f"the schema has {' and '.join(unsafe)}: check texts in your code instead")
@@ -33,7 +33,7 @@ def check_schema(schema: Mapping[str, Any]) -> Check:
     try:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
-        raise InvalidRequest(f"this is no JSON schema: {said(error)}") from error
+        raise InvalidRequest(f"this is no JSON schema: {describe(error)}") from error
     validator = kind(schema, registry=Registry())
 
     def check(value: Any) -> str | None:
@@ -43,17 +43,17 @@ def check_schema(schema: Mapping[str, Any]) -> Check:
             return f"it can't be checked: {type(trouble).__name__}"
         except Exception as trouble:  # noqa: BLE001 - a reference that leads nowhere has no class of its own
             return f"the schema can't be followed: {trouble}"[:REASON_CHARS]
-        return None if error is None else said(error)
+        return None if error is None else describe(error)
 
     return check
 
 
-def said(error: Any) -> str:
+def describe(error: Any) -> str:
     place = ".".join(map(str, error.absolute_path))
     return f"{f'{place}: ' if place else ''}{error.message}"[:REASON_CHARS]
 
 
-def written(schema: Mapping[str, Any]) -> str:
+def to_json(schema: Mapping[str, Any]) -> str:
     try:
         return json.dumps(schema)
     except (TypeError, ValueError, RecursionError) as error:

@@ -94,13 +94,5 @@ class TurnEnded:
 
 
 Event = (
-    TurnStarted
-    | Token
-    | CallStarted
-    | StageReached
-    | ChunkRead
-    | StatementRan
-    | CallAnswered
-    | ModelCalled
-    | TurnEnded
+    TurnStarted | Token | CallStarted | StageReached | ChunkRead | StatementRan | CallAnswered | ModelCalled | TurnEnded
 )

@@ -24,7 +24,7 @@ class Unreadable(Exception):
 
 
 @contextmanager
-def opened(folder: Path, name: str) -> Iterator[BinaryIO]:
+def open_file(folder: Path, name: str) -> Iterator[BinaryIO]:
     """A plain file in the folder or below it. Raises FileNotFoundError, and Unreadable for what is anything else."""
     try:
         descriptor = _descend(folder, PurePosixPath(name).parts)
@@ -54,7 +54,7 @@ def _descend(folder: Path, parts: tuple[str, ...]) -> int:
 
 def read_bytes(folder: Path, name: str, most: int = LARGEST) -> bytes:
     """Raises FileNotFoundError, Unreadable."""
-    with opened(folder, name) as file:
+    with open_file(folder, name) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise Unreadable(f"{name} is larger than {most:,} bytes")
@@ -87,7 +87,7 @@ def pieces_of(folder: Path, name: str) -> Iterator[str]:
     """The text in pieces that split no letter; nothing when it is not there. Raises Unreadable."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:
-        with opened(folder, name) as file:
+        with open_file(folder, name) as file:
             while data := file.read(PIECE):
                 yield decoder.decode(data)
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def pieces_of(folder: Path, name: str) -> Iterator[str]:
 def size_of(folder: Path, name: str) -> int:
     """Bytes; 0 for what is not there or is no plain file."""
     try:
-        with opened(folder, name) as file:
+        with open_file(folder, name) as file:
             return os.fstat(file.fileno()).st_size
     except (FileNotFoundError, Unreadable):
         return 0

@@ -162,7 +162,7 @@ class FolderArtifacts:
         return self._meta(self.path(artifact_id)).get("thread_id")
 
     def open(self, artifact_id: str, name: str) -> AbstractContextManager[BinaryIO]:
-        return files.opened(self.path(artifact_id), name)
+        return files.open_file(self.path(artifact_id), name)
 
     def files(self, artifact_id: str) -> tuple[str, ...]:
         return files.names_below(self.path(artifact_id))

@@ -92,7 +92,7 @@ class FolderValues:
     def save(self, thread_id: str, value: Value, data: BinaryIO) -> bool:
         folder = folder_of(self._root, thread_id)
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with lock(folder):
             before = self._facts(folder, value.name)
             if before is not None and value.order.is_before(before[0].order):
                 return False
@@ -116,7 +116,7 @@ class FolderValues:
         try:
             if found is None:
                 raise FileNotFoundError(name)
-            with files.opened(folder, found[1]) as file:
+            with files.open_file(folder, found[1]) as file:
                 yield found[0], file
         except (FileNotFoundError, Unreadable) as error:
             there = ", ".join(value.name for value in self.list(thread_id)) or "none yet"
@@ -125,7 +125,7 @@ class FolderValues:
     def copy(self, source: str, target: str) -> None:
         there = folder_of(self._root, source)
         if there.is_dir():
-            with locked(there):
+            with lock(there):
                 shutil.copytree(there, folder_of(self._root, target), dirs_exist_ok=True)
 
     def forget(self, thread_id: str) -> None:
@@ -146,7 +146,7 @@ def value_from(told: Mapping[str, Any]) -> tuple[Value, str]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Alone in the folder, among all processes."""
     with (folder / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

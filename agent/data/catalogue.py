@@ -162,7 +162,7 @@ def _typed(one: Listed, words: frozenset[str]) -> str:
 
 
 def _whole(one: Listed, words: frozenset[str]) -> str:
-    return _line(one, words, lambda column: f"{as_written(column.name)}{told(column)}", 2_400, _about(one))
+    return _line(one, words, lambda column: f"{as_written(column.name)}{describe(column)}", 2_400, _about(one))
 
 
 def _line(one: Listed, words: frozenset[str], tell: Callable[[Column], str], chars: int, about: str = "") -> str:
@@ -203,7 +203,7 @@ def _span(names: Sequence[str]) -> str:
     return listed if len(listed) <= 160 else f"{names[0]} to {names[-1]}"
 
 
-def told(column: Column) -> str:
+def describe(column: Column) -> str:
     """Type, values or range, gaps, hint."""
     parts = [short_type(column.type)]
     if column.hint == WHICH_FILE:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.data.reading.engine import first_row
-from agent.data.reading.names import quoted
+from agent.data.reading.names import quote
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,7 +65,7 @@ def look_at(
     described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
     asked = ["count(*)"]
     for name, type_, *_ in described:
-        column = quoted(name)
+        column = quote(name)
         measured = type_.split("(")[0].split(" ")[0] in MEASURED
         asked.append(f"count({column})")
         asked += [f"CAST({way}({column}) AS VARCHAR)" if measured else "NULL" for way in ("min", "max")]
@@ -85,7 +85,7 @@ def _values(
     connection: DuckDBPyConnection, source: str, names: Sequence[str], rows: int
 ) -> dict[str, tuple[tuple[str, ...], bool]]:
     """Frequent values of each column, and whether there are no others."""
-    texts = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in names)
+    texts = ", ".join(f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in names)
     share = f"USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (42)" if rows > SAMPLE_ROWS else ""
     sample = connection.sql(f"SELECT {texts} FROM {source} {share}").to_arrow_table()  # noqa: S608 - our names
     found = {}

@@ -27,7 +27,7 @@ from agent.data.plan import Plan, first_look, plan_tables
 from agent.data.reading.alike import Group
 from agent.data.reading.engine import hide_progress
 from agent.data.reading.found import Aside, DataUnreadable
-from agent.data.reading.names import quoted
+from agent.data.reading.names import quote
 from agent.data.reading.values import literal
 from graph.errors import InvalidRequest
 
@@ -340,7 +340,7 @@ class Loading:
 
 def _stand_in(one: LoadedTable) -> str:
     """Shows names and types of a table that is not loaded; asked for rows it fails, since it has none yet."""
-    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {quoted(column.name)}" for column in one.columns)
+    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in one.columns)
     reason = literal(f"{one.name} is being loaded: name it in the statement itself")
     return f"SELECT {columns} FROM (SELECT error({reason}) AS waiting) WHERE waiting IS NULL"  # noqa: S608 - quoted
 

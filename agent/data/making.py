@@ -19,7 +19,7 @@ from agent.data.reading.found import DataUnreadable
 from agent.data.reading.grids import Grid
 from agent.data.reading.json_rows import JsonRows, stage_json
 from agent.data.reading.layout import counted
-from agent.data.reading.names import quoted
+from agent.data.reading.names import quote
 from agent.data.reading.tables import label_name, take, take_raw
 from agent.data.reading.values import literal
 
@@ -85,7 +85,7 @@ def _grids(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts
     _copy(connection, typed.select, into.rows)
     hints = {**({label: WHICH_FILE} if label else {}), **_with_units(units, typed.hints)}
     connection.execute(f"DROP TABLE {TEXTS}")
-    return look_at(connection, _parquet(into.rows), hints, joined(notes), aside)
+    return look_at(connection, _parquet(into.rows), hints, join(notes), aside)
 
 
 def _with_units(units: Mapping[str, str], hints: Mapping[str, str]) -> dict[str, str]:
@@ -98,7 +98,7 @@ def _need_some(aside: Sequence[tuple[str, str]], parts: int) -> None:
         raise DataUnreadable("; ".join(reason for _, reason in aside[:SHOWN_FILES]))
 
 
-def joined(notes: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+def join(notes: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
     """What holds for several files once, with how many or which."""
     counts = Counter(note for _, each in notes for note in each)
     said = []
@@ -122,14 +122,14 @@ def _json(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:
             aside.append((part.file.name, str(error)))
         else:
             notes.append((label_of(part), said))
-            extra = [f"{literal(label_of(part))} AS {quoted(label)}"] if many else []
-            extra += [f"{'NULL' if v is None else literal(v)} AS {quoted(k)}" for k, v in part.file.partitions]
+            extra = [f"{literal(label_of(part))} AS {quote(label)}"] if many else []
+            extra += [f"{'NULL' if v is None else literal(v)} AS {quote(k)}" for k, v in part.file.partitions]
             selects.append(f"SELECT {', '.join([*extra, '*'])} FROM {table}")  # noqa: S608 - our names
     _need_some(aside, len(parts))
     _copy(connection, " UNION ALL BY NAME ".join(selects), into.rows)
     for number in range(len(parts)):
         connection.execute(f"DROP TABLE IF EXISTS {TEXTS}_{number}")
-    return look_at(connection, _parquet(into.rows), {label: WHICH_FILE} if many else {}, joined(notes), aside)
+    return look_at(connection, _parquet(into.rows), {label: WHICH_FILE} if many else {}, join(notes), aside)
 
 
 def _parquets(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:
@@ -151,7 +151,7 @@ def parquet_select(one: Group) -> str:
         return f"SELECT * FROM read_parquet([{paths}])"  # noqa: S608 - quoted
     if files[0].partitions:
         return f"SELECT * FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = true)"  # noqa: S608
-    label = quoted(label_name([name for part in one.parts if isinstance(part, ParquetRows) for name in part.names]))
+    label = quote(label_name([name for part in one.parts if isinstance(part, ParquetRows) for name in part.names]))
     root = literal(f"{files[0].root}/")
     return (
         f"SELECT replace(filename, {root}, '') AS {label}, * EXCLUDE (filename) "  # noqa: S608 - quoted
@@ -167,7 +167,7 @@ def select_of(one: Group, made: Made) -> str:
 def select_alone(one: Group, place: int, made: Made) -> str:
     """One part of a table of several."""
     names = [name for part in one.parts for name in part.names]
-    label = quoted(label_name(names))
+    label = quote(label_name(names))
     return (
         f"SELECT * EXCLUDE ({label}) FROM ({select_of(one, made)}) "  # noqa: S608 - quoted
         f"WHERE {label} = {literal(one.labels[place])}"

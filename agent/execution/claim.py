@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from agent.artifacts.files import Unreadable, opened, read_object
+from agent.artifacts.files import Unreadable, open_file, read_object
 
 NAME = "run.json"
 RUN_ID = re.compile(r"run_([0-9a-f]{12})_[0-9a-f]{8}")
@@ -80,7 +80,7 @@ def exists(folder: Path, run_id: str) -> bool:
 
 def owner_lives(folder: Path) -> bool:
     try:
-        with opened(folder, NAME) as file:
+        with open_file(folder, NAME) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

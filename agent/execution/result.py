@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agent.artifacts.files import Unreadable, opened
+from agent.artifacts.files import Unreadable, open_file
 from agent.execution.preview import HEAD_BYTES, TAIL_BYTES
 from agent.execution.supervisor import Report
 from graph.types import ExecutionResult
@@ -92,7 +92,7 @@ def preview(folder: Path, name: str) -> str:
 
 
 def _preview(folder: Path, name: str) -> str:
-    with opened(folder, name) as file:
+    with open_file(folder, name) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= HEAD_BYTES + TAIL_BYTES:
             return file.read().decode("utf-8", "replace")

@@ -66,10 +66,10 @@ class ThreadIndex:
 
 
 def digest_of(principal: str, transcript: Iterable[AnyMessage]) -> str:
-    return digest([principal, *said(transcript)])
+    return digest([principal, *spoken_texts(transcript)])
 
 
-def said(transcript: Iterable[AnyMessage]) -> Iterator[Any]:
+def spoken_texts(transcript: Iterable[AnyMessage]) -> Iterator[Any]:
     """Who said what, with each side's words in one piece."""
     spoken = ((message.type, "".join(message.text.split())) for message in transcript)
     for side, pieces in groupby((one for one in spoken if one[1]), key=lambda one: one[0]):

@@ -50,7 +50,7 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def bounded(receive: Receive) -> Receive:
+def bound(receive: Receive) -> Receive:
     """Raises Refused when more arrives than a request may hold; what is left of it is not read."""
     size = 0
 

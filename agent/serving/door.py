@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.principal import LOCAL, Principal
 from agent.request import check_id
-from agent.serving.body import App, Receive, Scope, Send, bounded
+from agent.serving.body import App, Receive, Scope, Send, bound
 from agent.serving.errors import Refused
 from graph.errors import InvalidRequest
 
@@ -112,7 +112,7 @@ class Door:
             answer: Any = refused.response()
             await answer(scope, receive, send)
             return
-        await self.app(scope, bounded(receive), send)
+        await self.app(scope, bound(receive), send)
 
 
 def open_lock(serve: ServeSettings, secrets: Callable[[str], str | None]) -> Lock:

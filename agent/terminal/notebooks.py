@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.threads import Threads
 
 
-def opened(options: Options, stack: ExitStack) -> tuple[Threads, Artifacts]:
+def open_notebook(options: Options, stack: ExitStack) -> tuple[Threads, Artifacts]:
     from agent.core import open_artifacts, open_threads
 
     settings = load(options).settings
@@ -33,7 +33,7 @@ def replay_thread(options: Options, text: str) -> int:
 
     console, seconds = Console(highlight=False), load(options).settings.limits.run_seconds
     with ExitStack() as stack:
-        threads, artifacts = opened(options, stack)
+        threads, artifacts = open_notebook(options, stack)
         turns = threads.exchanges(threads.find(text))
         ids = [artifact_id for turn in turns for artifact_id in turn.artifact_ids]
         if not ids:
@@ -75,7 +75,7 @@ def export_thread(options: Options, text: str, file: Path) -> None:
     from agent.terminal.investigation import investigation
 
     with ExitStack() as stack:
-        threads, artifacts = opened(options, stack)
+        threads, artifacts = open_notebook(options, stack)
         thread_id = threads.find(text)
         turns = threads.exchanges(thread_id)
         page = investigation(thread_id, turns, threads.spent(thread_id), artifacts)

@@ -122,7 +122,7 @@ class TurnSpan:
 
     def _finish(self, result: ConversationResult) -> None:
         assert self._span is not None
-        self._span.set_outputs(brief(told(result), self._limit))
+        self._span.set_outputs(brief(brief_event(result), self._limit))
         if result.status == "fatal_error":
             self._span.set_status("ERROR")
         self._update(result.thread_id, answer=preview(result.response_text or result.fatal_error_msg or ""))
@@ -146,7 +146,7 @@ class TurnSpan:
         )
 
 
-def told(result: ConversationResult) -> dict[str, Any]:
+def brief_event(result: ConversationResult) -> dict[str, Any]:
     """The answer, and of the rest what there is."""
     rest = asdict(result)
     answer = rest.pop("response_text")

@@ -51,7 +51,7 @@ def read_out(ctx: RunContext, delegation: Delegation, result: ExecutionResult) -
     long = [source.name for source in long_ones(sources, ctx.digesting.short_chars)]
     handed = ctx.artifacts.handed(artifact_id)
     maps = [told_map(one) for one in handed.get("maps", ())]
-    more = "\n\n".join(filter(None, [told_handed(handed), *maps]))
+    more = "\n\n".join(filter(None, [describe_handed(handed), *maps]))
     if not long:
         return Outcome(report(artifact_id, result, more=more), None, "; ".join(maps))
 
@@ -70,7 +70,7 @@ def text_of(ctx: RunContext, artifact_id: str, result: ExecutionResult, source: 
     return partial(ctx.artifacts.text, artifact_id, source)
 
 
-def told_handed(handed: Mapping[str, Any]) -> str:
+def describe_handed(handed: Mapping[str, Any]) -> str:
     """What the run handed over and kept, so that nobody types it again."""
     lines = [
         f"- {one['name']} ({one['shape']}): the person gets it with your closing words; don't repeat it"

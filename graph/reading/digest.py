@@ -139,7 +139,7 @@ def prose(ctx: RunContext, task: str, notes: Sequence[Note]) -> str:
         if length(merged) >= length(told):
             break
         told = merged
-    return fitted(told, room)
+    return fit(told, room)
 
 
 def length(told: Sequence[Told]) -> int:
@@ -157,16 +157,16 @@ def merge(ctx: RunContext, task: str, told: Sequence[Told]) -> list[Told]:
     merged: list[Told] = []
     for group in groups:
         reading = next(readings) if len(group) > 1 else None
-        merged += [joined(group, reading.record["answer"])] if reading and reading.record else group
+        merged += [join_notes(group, reading.record["answer"])] if reading and reading.record else group
     return merged
 
 
-def joined(group: Sequence[Told], text: str) -> Told:
+def join_notes(group: Sequence[Told], text: str) -> Told:
     first, last = group[0].first, group[-1].last
     return Told(first, last, f"[parts {first}–{last}] {text}")
 
 
-def fitted(told: Sequence[Told], room: int) -> str:
+def fit(told: Sequence[Told], room: int) -> str:
     """Whole notes, as many as fit, and which were left out."""
     if length(told) <= room:
         return "\n\n".join(one.text for one in told)

@@ -12,7 +12,7 @@ import pytest
 from agent.data.reading.dialect import find_dialect
 from agent.data.reading.found import find_files
 from agent.data.reading.grids import survey_delimited
-from agent.data.reading.layout import filled, find_footer, find_layout
+from agent.data.reading.layout import fill, find_footer, find_layout
 from agent.data.reading.names import column_names
 from agent.data.reading.tables import take
 from tests.data.labelled import LABELLED, PEOPLE, READINGS, SALES, Labelled, people, readings, sales, written, years
@@ -74,7 +74,7 @@ def test_titles_and_notes_in_any_number_and_order_are_told_from_the_table():
         grid = list(find_dialect(text, ".csv").rows(io.StringIO(text, newline="")))
         layout = find_layout(grid, whole=True)
         footer = find_footer(grid[layout.first :])
-        found = [row for place, row in enumerate(grid[layout.first :]) if filled(row) and place not in footer]
+        found = [row for place, row in enumerate(grid[layout.first :]) if fill(row) and place not in footer]
         missed += column_names(layout.names) != tuple(names) or len(found) != len(body)
     assert missed <= (1 - GOAL) * 400
 

@@ -69,7 +69,7 @@ def stem_of(part: Part) -> str:
 
 def group(parts: Sequence[Part]) -> tuple[Group, ...]:
     """In the order of their first parts, with distinct names."""
-    bundles = _partitioned(parts)
+    bundles = _partition(parts)
     bundles += _of_one_name([part for part in parts if not part.file.partitions])
     singles = [bundle[0] for bundle in bundles if len(bundle) == 1 and not bundle[0].file.partitions]
     bundles = [bundle for bundle in bundles if bundle[0] not in singles] + _of_one_shape(singles)
@@ -77,7 +77,7 @@ def group(parts: Sequence[Part]) -> tuple[Group, ...]:
     return _named(sorted(bundles, key=lambda bundle: order[id(bundle[0])]))
 
 
-def _partitioned(parts: Iterable[Part]) -> list[list[Part]]:
+def _partition(parts: Iterable[Part]) -> list[list[Part]]:
     found: dict[tuple[Path | None, str, type], list[Part]] = defaultdict(list)
     for part in parts:
         if part.file.partitions:

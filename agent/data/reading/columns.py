@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.data.reading.cells import NOTHING
 from agent.data.reading.engine import count_rows, first_row
-from agent.data.reading.names import quoted
+from agent.data.reading.names import quote
 from agent.data.reading.values import Chosen, Writing, choose, literal, writing_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _samples(connection: DuckDBPyConnection, table: str, names: Sequence[str]) -
 
 
 def _said(connection: DuckDBPyConnection, table: str, name: str) -> list[str]:
-    column = quoted(name)
+    column = quote(name)
     rows = connection.execute(
         f"SELECT DISTINCT {column} FROM {table} WHERE lower({column}) NOT IN ({WORDS}) LIMIT {ODD_VALUES}"  # noqa: S608
     ).fetchall()
@@ -79,7 +79,7 @@ def _misfits(
         return {}
     counts = []
     for name, way in ways.items():
-        column = quoted(name)
+        column = quote(name)
         unread = f"{column} IS NOT NULL AND ({way.read(column)}) IS NULL"
         counts.append(f"count(*) FILTER ({unread} AND lower({column}) NOT IN ({WORDS}))")
         counts.append(f"count(*) FILTER ({unread} AND lower({column}) IN ({WORDS}))")
@@ -90,7 +90,7 @@ def _misfits(
 
 def _odd_values(connection: DuckDBPyConnection, table: str, name: str, chosen: Chosen) -> list[str]:
     assert chosen.way is not None
-    column = quoted(name)
+    column = quote(name)
     rows = connection.execute(
         f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL AND ({chosen.way.read(column)}) IS NULL "  # noqa: S608
         f"AND lower({column}) NOT IN ({WORDS}) LIMIT {ODD_VALUES}"
@@ -99,7 +99,7 @@ def _odd_values(connection: DuckDBPyConnection, table: str, name: str, chosen: C
 
 
 def _typed(name: str, chosen: Chosen | None) -> str:
-    column = quoted(name)
+    column = quote(name)
     return column if chosen is None or chosen.way is None else f"{chosen.way.read(column)} AS {column}"
 
 

@@ -120,7 +120,7 @@ def _under(given: Path) -> Iterator[DataFile | Aside]:
     if path.is_file():
         if kind_of(path.name) is None:
             raise DataUnreadable(f"{given} is no data file: use one of {', '.join(KINDS)} (also as .gz, .zst or .zip)")
-        yield from _unpacked(path, path)
+        yield from _unpack(path, path)
         return
     if not path.is_dir():
         raise DataUnreadable(f"there is no file or folder {given}: check the path after --data")
@@ -153,10 +153,10 @@ def _known(file: Path, root: Path) -> Iterator[DataFile | Aside]:
     elif kind_of(file.name) is None:
         yield Aside(name, f"{file.suffix.lower() or 'a name without a suffix'} is no kind of data that is read here")
     else:
-        yield from _unpacked(file, root)
+        yield from _unpack(file, root)
 
 
-def _unpacked(path: Path, root: Path) -> Iterator[DataFile | Aside]:
+def _unpack(path: Path, root: Path) -> Iterator[DataFile | Aside]:
     file = DataFile(path, kind_of(path.name) or "", root, packed_as(path.name), partitions=_partitions(path, root))
     if file.packed != "zip":
         yield file

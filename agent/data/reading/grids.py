@@ -14,7 +14,7 @@ from typing import Any
 from agent.data.reading.dialect import Dialect, find_dialect
 from agent.data.reading.encoding import PROBE, Encoding, find_encoding, looks_binary
 from agent.data.reading.found import DataFile, DataUnreadable
-from agent.data.reading.layout import HEAD_ROWS, Layout, filled, find_layout
+from agent.data.reading.layout import HEAD_ROWS, Layout, fill, find_layout
 from agent.data.reading.names import column_names
 from agent.data.reading.unpacking import open_bytes
 
@@ -92,7 +92,7 @@ def survey_sheets(file: DataFile) -> list[Grid]:
     with _workbook(file) as book:
         names = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
         sheets = {name: list(islice(_cells(book, name), HEAD_ROWS + 1)) for name in names}
-    used = {name: rows for name, rows in sheets.items() if any(map(filled, rows))}
+    used = {name: rows for name, rows in sheets.items() if any(map(fill, rows))}
     if not used:
         raise DataUnreadable(f"{file.name} is a workbook without cells: fill it or leave it out")
     many = len(used) > 1
@@ -104,7 +104,7 @@ def _grid(file: DataFile, rows: list[list[str]], part: str = "") -> Grid:
     names = column_names(layout.names)
     if not names:
         raise DataUnreadable(f"{file.name} has no cells: fill it or leave it out")
-    head = tuple(tuple(row) for row in rows[layout.first :] if filled(row))
+    head = tuple(tuple(row) for row in rows[layout.first :] if fill(row))
     return Grid(file, layout, names, head)
 
 

@@ -14,7 +14,7 @@ from agent.data.reading.encoding import PROBE, Encoding, find_encoding
 from agent.data.reading.engine import count_rows
 from agent.data.reading.found import DataFile, DataUnreadable
 from agent.data.reading.layout import counted
-from agent.data.reading.names import quoted
+from agent.data.reading.names import quote
 from agent.data.reading.unpacking import open_bytes
 from agent.data.reading.values import literal
 
@@ -60,11 +60,11 @@ def _is_lines(text: str, whole: bool) -> bool:
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         return False
-    parsed = sum(isinstance(_parsed(line), dict) for line in lines[:SAMPLED])
+    parsed = sum(isinstance(_parse(line), dict) for line in lines[:SAMPLED])
     return parsed >= max(1, 0.5 * len(lines[:SAMPLED])) or (not whole and parsed > 1)
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_nothing)
     except ValueError:
@@ -76,7 +76,7 @@ def _nothing(word: str) -> None:
 
 
 def _lined(text: str) -> Iterator[Any]:
-    yield from map(_parsed, text.splitlines()[:SAMPLED])
+    yield from map(_parse, text.splitlines()[:SAMPLED])
 
 
 def _listed(text: str) -> Iterator[Any]:
@@ -97,7 +97,7 @@ def _keys(rows: Iterator[Any]) -> tuple[str, ...]:
 
 
 def _within(file: DataFile, encoding: Encoding) -> list[JsonRows]:
-    value = _loaded(file, encoding)
+    value = _load(file, encoding)
     places = list(_places(value, ()))
     return [
         JsonRows(
@@ -112,7 +112,7 @@ def _within(file: DataFile, encoding: Encoding) -> list[JsonRows]:
     ]
 
 
-def _loaded(file: DataFile, encoding: Encoding) -> Any:
+def _load(file: DataFile, encoding: Encoding) -> Any:
     with open_bytes(file) as raw:
         data = raw.read(LARGEST_OBJECT + 1)
     if len(data) > LARGEST_OBJECT:
@@ -182,7 +182,7 @@ def stage_json(
         raise
     except duckdb.Error as error:
         if path == found.file.path:
-            return stage_json(connection, _rewritten(found), table, scratch)
+            return stage_json(connection, _rewrite(found), table, scratch)
         reason = str(error).splitlines()[0]
         said = f"{found.file.name} can't be read as JSON ({reason}): repair it or leave it out"
         raise DataUnreadable(said) from error
@@ -199,7 +199,7 @@ class _Rewritten(JsonRows):
     """To be written anew line by line, since the engine refused the file as it is."""
 
 
-def _rewritten(found: JsonRows) -> JsonRows:
+def _rewrite(found: JsonRows) -> JsonRows:
     return _Rewritten(found.file, found.form, found.names, found.place, found.notes)
 
 
@@ -227,9 +227,9 @@ def _rows(found: JsonRows, encoding: Encoding) -> Iterator[Any]:
         with open_bytes(found.file) as raw, encoding.open(raw) as text:
             for line in text:
                 if line.strip("\ufeff \t\r\n"):
-                    yield _parsed(line.lstrip("\ufeff"))
+                    yield _parse(line.lstrip("\ufeff"))
         return
-    value = _loaded(found.file, encoding)
+    value = _load(found.file, encoding)
     if found.form == "list":
         yield from (row if isinstance(row, dict) else {"json": row} for row in value)
         return
@@ -242,4 +242,4 @@ def _fit_parquet(connection: DuckDBPyConnection, table: str) -> None:
     """Parquet has no integers of 128 bits and would make them inexact."""
     for name, type_, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
         if type_ in ("HUGEINT", "UHUGEINT"):
-            connection.execute(f"ALTER TABLE {table} ALTER {quoted(name)} TYPE VARCHAR")
+            connection.execute(f"ALTER TABLE {table} ALTER {quote(name)} TYPE VARCHAR")

@@ -87,7 +87,7 @@ class Profile:
 
 def find_layout(rows: Sequence[Row], whole: bool = False) -> Layout:
     """`rows` are the grid's first, blank ones included; `whole`: there are no others, so that notes may stand below."""
-    places = [place for place, row in enumerate(rows) if filled(row)]
+    places = [place for place, row in enumerate(rows) if fill(row)]
     if not places:
         return Layout((), 0)
     width = _width(rows)
@@ -108,23 +108,23 @@ def find_layout(rows: Sequence[Row], whole: bool = False) -> Layout:
         first=first,
         header=header,
         titles=titles,
-        units=() if units is None else tuple(_padded(rows[units], width)),
+        units=() if units is None else tuple(_pad(rows[units], width)),
         units_row=units,
     )
 
 
-def filled(row: Row) -> int:
+def fill(row: Row) -> int:
     return sum(1 for cell in row if cell.strip())
 
 
-def _padded(row: Row, width: int) -> list[str]:
+def _pad(row: Row, width: int) -> list[str]:
     return [cell.strip() for cell in row[:width]] + [""] * (width - len(row))
 
 
 def _width(rows: Sequence[Row]) -> int:
     """As far as rows are filled, but for a few that are longer than the rest."""
-    widths = Counter(max(place for place, cell in enumerate(row) if cell.strip()) + 1 for row in rows if filled(row))
-    full = Counter(len(row) for row in rows if filled(row))
+    widths = Counter(max(place for place, cell in enumerate(row) if cell.strip()) + 1 for row in rows if fill(row))
+    full = Counter(len(row) for row in rows if fill(row))
     usual = max(full.items(), key=lambda item: (item[1], item[0]))[0]
     reached = [width for width, count in widths.items() if width <= usual or count > 0.2 * sum(widths.values())]
     return max(reached) if reached else max(widths)
@@ -140,7 +140,7 @@ def _profile(body: Sequence[Row], width: int) -> Profile:
         common: list[tuple[Kind, int]] = counts.most_common(1)
         kinds.append(common[0][0] if common and common[0][1] >= 0.7 * counts.total() else "text" if counts else "empty")
     is_led = all(row and row[0].strip() for row in lower[:-1])
-    return Profile(tuple(kinds), median(filled(row) for row in lower), is_led)
+    return Profile(tuple(kinds), median(fill(row) for row in lower), is_led)
 
 
 def _first_data(rows: Sequence[Row], places: Sequence[int], profile: Profile) -> int:
@@ -160,16 +160,16 @@ def _is_data(rows: Sequence[Row], place: int, profile: Profile) -> bool:
         return not _is_units(row, profile)
     if good == 0 or good <= bad:
         return False
-    if filled(row) < max(1, 0.4 * profile.filled):
+    if fill(row) < max(1, 0.4 * profile.filled):
         return False
     if _counts_up(row, profile) and not _like_the_next(rows, place, profile):
         return False
-    return not (good < 0.34 * profile.typed and filled(row) < 0.6 * profile.filled)
+    return not (good < 0.34 * profile.typed and fill(row) < 0.6 * profile.filled)
 
 
 def _is_full_header(row: Row, profile: Profile) -> bool:
     """Words over every column: whatever comes next, and be it mostly empty, is the first row."""
-    return filled(row) >= 0.8 * len(profile.kinds) and profile.agreement(row)[0] == 0 and profile.typed > 0
+    return fill(row) >= 0.8 * len(profile.kinds) and profile.agreement(row)[0] == 0 and profile.typed > 0
 
 
 def _counts_up(row: Row, profile: Profile) -> bool:
@@ -189,13 +189,13 @@ def _counts_up(row: Row, profile: Profile) -> bool:
 
 def _like_the_next(rows: Sequence[Row], place: int, profile: Profile) -> bool:
     """Whether the rows below count up as well: then it is the data that does."""
-    below = [row for row in rows[place + 1 : place + 6] if filled(row)]
+    below = [row for row in rows[place + 1 : place + 6] if fill(row)]
     return bool(below) and sum(_counts_up(row, profile) for row in below) > len(below) / 2
 
 
 def _after_words(rows: Sequence[Row], places: Sequence[int], profile: Profile) -> int:
     """Where every column holds words: after the first row that is filled as the others are, if that is a header."""
-    wide = [place for place in places if filled(rows[place]) >= 0.7 * profile.filled] or list(places)
+    wide = [place for place in places if fill(rows[place]) >= 0.7 * profile.filled] or list(places)
     top, below = wide[0], [rows[place] for place in wide[1:]]
     if below and _recurs(rows[top], below):
         return top
@@ -230,7 +230,7 @@ def _header(rows: Sequence[Row], above: Sequence[int], profile: Profile) -> tupl
 
 
 def _may_be_header(row: Row, profile: Profile) -> bool:
-    return filled(row) >= max(1, min(2, profile.filled), 0.5 * profile.filled)
+    return fill(row) >= max(1, min(2, profile.filled), 0.5 * profile.filled)
 
 
 def _is_units(row: Row, profile: Profile) -> bool:
@@ -246,7 +246,7 @@ def _is_upper(upper: Row, lower: Row) -> bool:
     if count < 2 or any(len(cell) > 200 for cell in cells):
         return False
     span = max(len(upper), len(lower))
-    high, low = _padded(upper, span), _padded(lower, span)
+    high, low = _pad(upper, span), _pad(lower, span)
     gaps = any(not one and other for one, other in zip(high, low, strict=True))
     fills = any(one and not other for one, other in zip(high, low, strict=True))
     numbers = sum(kind(cell) == "number" and not is_year(cell) for cell in cells)
@@ -265,16 +265,16 @@ def _is_field_list(high: Sequence[str], low: Sequence[str]) -> bool:
 
 def _index_shift(rows: Sequence[Row], header: Sequence[int], first: int, width: int) -> bool:
     """R writes row names without a heading: the header is one cell short of every row."""
-    if len(header) != 1 or len(rows[header[0]]) != width - 1 or filled(rows[header[0]]) != width - 1:
+    if len(header) != 1 or len(rows[header[0]]) != width - 1 or fill(rows[header[0]]) != width - 1:
         return False
-    body = [row for row in rows[first : first + 20] if filled(row)]
+    body = [row for row in rows[first : first + 20] if fill(row)]
     return bool(body) and all(len(row) == width for row in body)
 
 
 def _names(header: Sequence[Row], width: int, beside: bool) -> tuple[str, ...]:
     if not header:
         return ("",) * width
-    lines = [_padded(["", *row] if beside else row, width) for row in header]
+    lines = [_pad(["", *row] if beside else row, width) for row in header]
     for place, line in enumerate(lines[:-1]):
         lines[place] = _spread(line, lines[place + 1])
     return tuple(" ".join(_distinct(parts)) for parts in zip(*lines, strict=True))
@@ -297,7 +297,7 @@ def _spread(line: list[str], lower: list[str]) -> list[str]:
 
 def find_footer(rows: Sequence[Row]) -> tuple[int, ...]:
     """Which of the last rows are totals or notes; `rows` are the table's, header and blank ones included."""
-    places = [place for place, row in enumerate(rows) if filled(row)]
+    places = [place for place, row in enumerate(rows) if fill(row)]
     if len(places) < 3:
         return ()
     profile = _profile([rows[place] for place in places[:-1]], max(len(row) for row in rows))
@@ -317,7 +317,7 @@ def find_footer(rows: Sequence[Row]) -> tuple[int, ...]:
 def _is_apart(rows: Sequence[Row], place: int, profile: Profile) -> bool:
     """Whether a blank line parts the row from the body, with nothing but notes between."""
     for above in range(place - 1, -1, -1):
-        count = filled(rows[above])
+        count = fill(rows[above])
         if count == 0:
             return True
         if count > min(2, 0.5 * profile.filled):

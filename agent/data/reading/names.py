@@ -39,18 +39,18 @@ def column_names(headings: Sequence[str]) -> tuple[str, ...]:
     names: list[str] = []
     for number, heading in enumerate(headings, 1):
         name = " ".join(heading.split()) or f"column_{number}"
-        names.append(distinct(_clipped(name), names))
+        names.append(distinct(_clip(name), names))
     return tuple(names)
 
 
-def _clipped(name: str) -> str:
+def _clip(name: str) -> str:
     if len(name) <= LONGEST_COLUMN:
         return name
     half = (LONGEST_COLUMN - 3) // 2
     return f"{name[:half].rstrip()}...{name[-half:].lstrip()}"
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """As SQL needs it: always right, also where quotes could be left out."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -58,4 +58,4 @@ def quoted(name: str) -> str:
 def as_written(name: str) -> str:
     """With quotes only where SQL needs them."""
     plain = re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and not RESERVED.fullmatch(name.lower())
-    return name if plain else quoted(name)
+    return name if plain else quote(name)

@@ -66,7 +66,7 @@ def _stage_rows(connection: DuckDBPyConnection, rows: Iterator[list[str]], width
         for column in range(width + 1, widest + 1):
             connection.execute(f"ALTER TABLE {table} ADD COLUMN c{column} VARCHAR")
         width = max(width, widest)
-        columns = zip(*(row if len(row) == width else _fitted(row, width) for row in batch), strict=True)
+        columns = zip(*(row if len(row) == width else _fit(row, width) for row in batch), strict=True)
         places = pyarrow.array(range(number + 1, number + len(batch) + 1), pyarrow.int64())
         number += len(batch)
         names = ["row", *(f"c{place}" for place in range(1, width + 1))]
@@ -95,7 +95,7 @@ def _batches(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
         yield batch
 
 
-def _fitted(row: list[str], width: int) -> list[str | None]:
+def _fit(row: list[str], width: int) -> list[str | None]:
     if len(row) > width:
         row = [*row[: width - 1], ",".join(row[width - 1 :])]
     return [*row, *[None] * (width - len(row))]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from agent.data.reading.engine import count_rows, first_row
 from agent.data.reading.grids import Grid
-from agent.data.reading.layout import counted, filled, find_footer
-from agent.data.reading.names import LONGEST_COLUMN, column_names, quoted
+from agent.data.reading.layout import counted, fill, find_footer
+from agent.data.reading.names import LONGEST_COLUMN, column_names, quote
 from agent.data.reading.staging import stage, widths
 from agent.data.reading.values import literal
 
@@ -39,13 +39,13 @@ def take(connection: DuckDBPyConnection, grid: Grid, into: str, label: str | Non
     """
     grid = stage(connection, grid, STAGED, scratch)
     used = widths(connection, STAGED)
-    grid, long_note, long_where = _widened(connection, grid, used)
+    grid, long_note, long_where = _widen(connection, grid, used)
     footer = _footer(connection, grid)
     kept = [place for place in range(len(grid.names)) if grid.layout.names[place] or used[place]]
     wheres = [*_wheres(grid, footer, len(used)), *long_where]
-    extra = [] if label is None else [f"{literal(label)} AS {quoted(label_name(grid.names))}"]
-    extra += [f"{'NULL' if v is None else literal(v)} AS {quoted(k)}" for k, v in grid.file.partitions]
-    cells = [f"c{place + 1} AS {quoted(grid.names[place])}" for place in kept]
+    extra = [] if label is None else [f"{literal(label)} AS {quote(label_name(grid.names))}"]
+    extra += [f"{'NULL' if v is None else literal(v)} AS {quote(k)}" for k, v in grid.file.partitions]
+    cells = [f"c{place + 1} AS {quote(grid.names[place])}" for place in kept]
     select = f"SELECT {', '.join([*extra, *cells])} FROM {STAGED} WHERE {' AND '.join(wheres)}"  # noqa: S608
     count = add(connection, into, select)
     notes = [*_letters(grid), *grid.layout.notes, *_again(connection, grid), *_left_out(grid, footer, kept), *long_note]
@@ -76,7 +76,7 @@ def add(connection: DuckDBPyConnection, into: str, select: str) -> int:
     have = {row[0].lower() for row in connection.execute(f"DESCRIBE {into}").fetchall()}
     for name, *_ in connection.execute(f"DESCRIBE {select}").fetchall():
         if name.lower() not in have:
-            connection.execute(f"ALTER TABLE {into} ADD COLUMN {quoted(name)} VARCHAR")
+            connection.execute(f"ALTER TABLE {into} ADD COLUMN {quote(name)} VARCHAR")
     return int(first_row(connection, f"INSERT INTO {into} BY NAME {select}")[0])
 
 
@@ -87,7 +87,7 @@ def _letters(grid: Grid) -> Iterator[str]:
             yield "read without quotes: one is opened and never closed, or stands within words"
 
 
-def _widened(connection: DuckDBPyConnection, grid: Grid, used: Sequence[int]) -> tuple[Grid, list[str], list[str]]:
+def _widen(connection: DuckDBPyConnection, grid: Grid, used: Sequence[int]) -> tuple[Grid, list[str], list[str]]:
     """What to do with rows that have more cells than the header: a few are left out, many make columns of their own."""
     width = len(grid.names)
     note: list[str] = []
@@ -115,7 +115,7 @@ def _footer(connection: DuckDBPyConnection, grid: Grid) -> dict[int, str]:
         f"SELECT * FROM {STAGED} WHERE row > {grid.layout.first} ORDER BY row DESC LIMIT {FOOTER_ROWS}"  # noqa: S608
     ).fetchall()
     rows = [(row[0], [cell or "" for cell in row[1:]]) for row in reversed(found)]
-    if not any(filled(cells) for _, cells in rows):
+    if not any(fill(cells) for _, cells in rows):
         return {}
     footer = find_footer([cells for _, cells in rows])
     return {rows[place][0]: next(cell for cell in rows[place][1] if cell.strip()) for place in footer}

@@ -45,14 +45,14 @@ def open_bytes(file: DataFile) -> Iterator[BinaryIO]:
     """Raises DataUnreadable, also while it is read within the context."""
     try:
         with ExitStack() as stack:
-            yield _opened(file, stack)
+            yield _open(file, stack)
     except BROKEN as error:
         raise DataUnreadable(f"{file.name} is cut off or damaged ({error}): repair it or leave it out") from error
     except OSError as error:
         raise DataUnreadable(f"{file.name} can't be read ({error.strerror or error}): see who may read it") from error
 
 
-def _opened(file: DataFile, stack: ExitStack) -> BinaryIO:
+def _open(file: DataFile, stack: ExitStack) -> BinaryIO:
     if not file.packed:
         return stack.enter_context(file.path.open("rb"))
     inner: IO[bytes]

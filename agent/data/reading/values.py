@@ -33,7 +33,7 @@ class Way:
     fits_calendar: Callable[[str], bool] | None = None
 
     def fits(self, value: str) -> bool:
-        if _compiled(self.pattern).fullmatch(value) is None:
+        if _compile(self.pattern).fullmatch(value) is None:
             return False
         return self.fits_calendar is None or self.fits_calendar(value)
 
@@ -43,7 +43,7 @@ class Way:
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
@@ -246,10 +246,10 @@ def _ways(said: Sequence[str], writing: Writing) -> Iterator[Way]:
     if dotted:
         yield from (INTEGER, DECIMAL)
     yield from (*ISO_DATES, ZONED, STAMP, *WORDED, *STAMPS, *TIMES)
-    yield from _ordered(said, writing)
+    yield from _order(said, writing)
 
 
-def _ordered(said: Sequence[str], writing: Writing) -> tuple[Way, ...]:
+def _order(said: Sequence[str], writing: Writing) -> tuple[Way, ...]:
     order = order_of(said)
     if (writing.day_first if order is None else order) is False:
         return (*MONTH_FIRST, *DAY_FIRST)

@@ -28,14 +28,14 @@ class Answers:
         `name` ends as the file should: a frame is a CSV, and a workbook as `….xlsx`. A second answer of the same name
         takes the place of the first.
         """
-        with formed(value, name) as (file, named, shape):
+        with form(value, name) as (file, named, shape):
             held = upload(self._line, pieces_of(file))
         media = mimetypes.guess_type(named)[0] or "application/octet-stream"
         self._line.ask("answer", upload=held, name=named, media_type=media, shape=shape)
 
 
 @contextmanager
-def formed(value: Any, name: str | None) -> Iterator[tuple[BinaryIO, str, str]]:
+def form(value: Any, name: str | None) -> Iterator[tuple[BinaryIO, str, str]]:
     """The value's bytes as a file, its name, and what it is in a few words."""
     if isinstance(value, SqlResult):
         if value.df is None and value.truncated:

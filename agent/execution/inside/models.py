@@ -69,7 +69,7 @@ class Models:
             done += len(batch)
             for piece, readings in zip(batch, answer["records"], strict=True):
                 rows += [(piece.item, piece.key, record, error) for record, error in readings]
-        return framed(rows, list((fields or {}).get("properties") or ["answer"]))
+        return to_frame(rows, list((fields or {}).get("properties") or ["answer"]))
 
     def llm_query(self, prompt: str, schema: Any = None, context: str | None = None) -> Any:
         """One answer: a text, or by `schema` a dict or an instance of the dataclass. Raises AskError."""
@@ -131,7 +131,7 @@ def batches(items: Iterable[tuple[Any, str]]) -> Iterator[list[Piece]]:
         yield held
 
 
-def framed(rows: list[Row], names: list[str]) -> pandas.DataFrame:
+def to_frame(rows: list[Row], names: list[str]) -> pandas.DataFrame:
     """A row for each reading; a column for slices only when an item had some."""
     import pandas
 

@@ -22,17 +22,17 @@ class Values:
 
     def save(self, name: str, value: Any) -> None:
         """Keep a frame or a JSON value under a name on this thread. Raises TypeError, AskError."""
-        kind, data, facts = written(value)
+        kind, data, facts = write(value)
         held = upload(self._line, pieces_of(io.BytesIO(data)))
         self._line.ask("save", name=name, upload=held, kind_of_value=kind, **facts)
 
     def load(self, name: str) -> Any:
         """What was saved last under the name. Raises AskError, with the names that there are."""
         data, answer = self._line.ask("load", take=lambda file: file.read(), name=name)
-        return opened(answer["kind_of_value"], data)
+        return open_value(answer["kind_of_value"], data)
 
 
-def written(value: Any) -> tuple[str, bytes, dict[str, Any]]:
+def write(value: Any) -> tuple[str, bytes, dict[str, Any]]:
     """A value's kind, bytes, and what is told of it. Raises TypeError for what has no form that stays."""
     if isinstance(value, SqlResult):
         if value.df is None and value.truncated:
@@ -47,7 +47,7 @@ def written(value: Any) -> tuple[str, bytes, dict[str, Any]]:
     return JSON, text.encode("utf-8", "surrogatepass"), {"type": type(value).__name__, "shape": shape}
 
 
-def opened(kind: str, data: bytes) -> Any:
+def open_value(kind: str, data: bytes) -> Any:
     if kind == JSON:
         return json.loads(data.decode("utf-8", "surrogatepass"))
     import pyarrow.parquet

@@ -17,7 +17,7 @@ ADDS = {*MONEY, "quantity", "unit", "sale", "spend", "profit"}
 """What adds up: a price, an age or a rate does not."""
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
 
 
@@ -26,11 +26,11 @@ def literal(text: str) -> str:
 
 
 def full(table: Any) -> str:
-    return ".".join(map(quoted, (table.catalog, table.schema, table.name)))
+    return ".".join(map(quote, (table.catalog, table.schema, table.name)))
 
 
 def sql(column: Any) -> str:
-    return f"t.{quoted(column.name)}"
+    return f"t.{quote(column.name)}"
 
 
 def kind(column: Any) -> str:

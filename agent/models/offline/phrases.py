@@ -97,13 +97,13 @@ class Ask:
 
 def read(question: str, table: Any, today: date) -> Ask:
     ask = Ask(table, today)
-    ask.text = marked(question, ask)
+    ask.text = mark(question, ask)
     for phrase in (opening, measure, conditions, period, particular, ranking, grouping, default, leftovers):
         phrase(ask)
     return ask
 
 
-def marked(question: str, ask: Ask) -> str:
+def mark(question: str, ask: Ask) -> str:
     """The question with marks for names, units of time and quoted texts."""
     for said in quotes(question):
         ask.marks[f"Q{len(ask.marks)}"] = (said, said)

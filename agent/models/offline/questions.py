@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from agent.models.offline import catalog
-from agent.models.offline.catalog import full, literal, quoted, sql, texts
+from agent.models.offline.catalog import full, literal, quote, sql, texts
 from agent.models.offline.phrases import Ask, read
 from agent.models.offline.words import tokens
 
@@ -64,7 +64,7 @@ def understand(question: str, tables: Sequence[Any], before: Ask | None, today: 
     own = next((ask for ask in asks if ask.table == last), None)
     fresh = best.named and best.complete and not best.pronoun
     if before and own and not fresh and (own.elliptic or not own.complete or own.kind == "rows"):
-        best = joined(before, own)
+        best = join(before, own)
     elif best.pronoun:
         best.unused.append(best.pronoun)
     rivals = [f"{ask.table.schema}.{ask.table.name}" for ask in asks if fit(ask) == fit(best)]
@@ -77,7 +77,7 @@ def understand(question: str, tables: Sequence[Any], before: Ask | None, today: 
     return best
 
 
-def joined(before: Ask, own: Ask) -> Ask:
+def join(before: Ask, own: Ask) -> Ask:
     """A follow-up changes what it names; the rest is as before."""
     grouped = bool(own.groups or own.unit)
     unused = [*before.unused, *own.unused, *([own.kind] if own.kind not in ("", before.kind) else [])]
@@ -140,7 +140,7 @@ def summary(ask: Ask) -> dict[str, str]:
     if ask.fn == "count" and ask.of in texts(ask.table):
         value = f"CASE WHEN bool_and(lower({of}) IN {YES_OR_NO}) THEN error('it is yes or no') ELSE {value} END"
     name = "number" if of == "*" else "_".join([ask.fn, *tokens(ask.of.name)])
-    fields = [*(f"{by} AS {quoted(group)}" for by, group in groups.items()), f"{value} AS {name}"]
+    fields = [*(f"{by} AS {quote(group)}" for by, group in groups.items()), f"{value} AS {name}"]
     order = "1" if ask.unit and not ask.order else f"{name} {ask.order or 'DESC'} NULLS LAST, 1"
     tail = f"GROUP BY ALL\nORDER BY {order}" + (f"\nLIMIT {ask.size}" if ask.size else "") if groups else ""
     about = f" of {(ask.moment or catalog.date(ask.table)).name}" if ask.unit else ""
