@@ -5,12 +5,14 @@ A delivery's key is the run's idempotency token: a task is handed over once even
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
 from agent.jobs.feed import quote
 from agent.workspace.statements import Statements
+from graph.errors import InvalidRequest
 
 WATERMARKS, DELIVERIES = "ingestor_watermarks", "ingestor_deliveries"
 TABLES = {
@@ -67,13 +69,13 @@ class Deliveries:
     def advance(self, version: int) -> None:
         """Never back: another run may have been further."""
         self.statements.run(
-            f"MERGE INTO {self._table(WATERMARKS)} AS kept "  # noqa: S608 - a checked name, bound values
-            "USING (SELECT :source AS source, CAST(:version AS BIGINT) AS version) AS new ON kept.source = new.source "
+            f"MERGE INTO {self._table(WATERMARKS)} AS kept "  # noqa: S608 - checked names and plain values
+            f"USING (SELECT {plain(self.source)} AS source, CAST({version:d} AS BIGINT) AS version) AS new "
+            "ON kept.source = new.source "
             "WHEN MATCHED AND new.version > kept.version THEN UPDATE SET version = new.version, "
             "updated = current_timestamp() "
             "WHEN NOT MATCHED THEN INSERT (source, version, updated) "
-            "VALUES (new.source, new.version, current_timestamp())",
-            {"source": self.source, "version": version},
+            "VALUES (new.source, new.version, current_timestamp())"
         )
 
     def outcomes(self, issues: Iterable[str]) -> dict[str, list[str]]:
@@ -93,23 +95,21 @@ class Deliveries:
 
     def note(self, delivery: Delivery) -> None:
         """Written once, however often."""
+        row = {
+            "delivery_key": plain(delivery.key),
+            "source": plain(self.source),
+            "issue_key": plain(delivery.issue),
+            "commit_version": f"CAST({delivery.version:d} AS BIGINT)",
+            "session_id": plain(delivery.session),
+            "run_id": f"CAST({delivery.run_id:d} AS BIGINT)",
+            "outcome": plain(delivery.outcome),
+            "delivered": "current_timestamp()",
+        }
         self.statements.run(
-            f"MERGE INTO {self._table(DELIVERIES)} AS kept "  # noqa: S608 - a checked name, bound values
-            "USING (SELECT :key AS delivery_key, :source AS source, "
-            ":issue AS issue_key, CAST(:version AS BIGINT) AS commit_version, :session AS session_id, "
-            "CAST(:run AS BIGINT) AS run_id, :outcome AS outcome) AS new ON kept.delivery_key = new.delivery_key "
-            "WHEN NOT MATCHED THEN INSERT (delivery_key, source, issue_key, commit_version, session_id, run_id, "
-            "outcome, delivered) VALUES (new.delivery_key, new.source, new.issue_key, new.commit_version, new.session_id, "
-            "new.run_id, new.outcome, current_timestamp())",
-            {
-                "key": delivery.key,
-                "source": self.source,
-                "issue": delivery.issue,
-                "version": delivery.version,
-                "session": delivery.session,
-                "run": delivery.run_id,
-                "outcome": delivery.outcome,
-            },
+            f"MERGE INTO {self._table(DELIVERIES)} AS kept "  # noqa: S608 - checked names and plain values
+            f"USING (SELECT {', '.join(f'{value} AS {name}' for name, value in row.items())}) AS new "
+            "ON kept.delivery_key = new.delivery_key "
+            f"WHEN NOT MATCHED THEN INSERT ({', '.join(row)}) VALUES ({', '.join(f'new.{name}' for name in row)})"
         )
 
     def _table(self, name: str) -> str:
@@ -119,3 +119,10 @@ class Deliveries:
 def delivery_key(source: str, issue: str, attempt: int) -> str:
     """One a task. Another attempt only after a run that was skipped, which never began."""
     return sha256(f"{source}\x00{issue}\x00{attempt}".encode(errors="surrogatepass")).hexdigest()
+
+
+def plain(text: str) -> str:
+    """A literal for a change, where not every engine takes bound values: of characters that end nothing."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*", text):
+        raise InvalidRequest(f"{text[:100]!r} can't be kept in the tables of deliveries.")
+    return f"'{text}'"

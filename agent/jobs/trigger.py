@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.workspace.refusals import read_refusal, refusals
 from graph.errors import AgentError
@@ -31,11 +31,8 @@ class Trigger:
         said = ""
         for attempt in range(TRIES):
             try:
-                run = (
-                    self.client()
-                    .jobs.run_now(self.job_id, idempotency_token=key, notebook_params=dict(parameters))
-                    .response
-                )
+                jobs = self.client().jobs
+                run: Any = jobs.run_now(self.job_id, idempotency_token=key, notebook_params=dict(parameters)).response
                 if run.run_id is not None:
                     return int(run.run_id)
                 said = "an answer without a run id"
@@ -48,7 +45,7 @@ class Trigger:
         raise TriggerFailed(said)
 
     def was_skipped(self, run_id: int) -> bool:
-        """Whether the run ended before it began, since the job has too many already and no queue. Raises TriggerFailed."""
+        """Whether the run ended before it began: the job had too many, and no queue. Raises TriggerFailed."""
         try:
             state = self.client().jobs.get_run(run_id).state
         except refusals() as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,7 @@ class Analyst:
 
 
 @pytest.fixture
-def analyst(ws: Workspace) -> Iterator[Analyst]:
+def analyst(ws: Workspace) -> Analyst:
     made = Analyst("result = {'rows': spark.range(7).count()}", [])
     ws.serving.use(made)
-    yield made
+    return made

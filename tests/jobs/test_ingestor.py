@@ -21,7 +21,7 @@ from agent.workspace.files import VolumeFiles
 from agent.workspace.statements import Statements
 from graph.errors import InvalidRequest
 from tests.jobs.conftest import Analyst, Jobs
-from tests.test_workspace.runs import ended, job, notebook
+from tests.test_workspace.runs import ended, job, notebook, value
 from tests.workspace import faults
 from tests.workspace.fixtures import Place, Target
 from tests.workspace.workspace import Workspace
@@ -55,8 +55,7 @@ class Desk:
     def started(self) -> list[str]:
         """The sessions of all runs of the job, oldest first."""
         runs = list(self.target.client().jobs.list_runs(job_id=self.job_id))
-        parameters = [run.overriding_parameters.notebook_params for run in reversed(runs)]
-        return [one["ADK_SESSION_ID"] for one in parameters]
+        return [value(self.target, run.run_id) for run in reversed(runs)]
 
     def read(self, name: str) -> str:
         return (self.ingestor.files.read(name) or b"").decode()
@@ -200,7 +199,7 @@ def jira() -> Iterator[Serve]:
         asked: list[tuple[str, str | None]] = []
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the library's name
+            def do_GET(self) -> None:
                 asked.append((self.path, self.headers.get("Authorization")))
                 status, body = answers[self.path]
                 self.send_response(status)
