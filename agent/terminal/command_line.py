@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from agent.settings.error import SettingsError
+from agent.terminal import deploy
 from agent.terminal.argument_order import AnyOrder
 from agent.terminal.exit_codes import DEFECT, INTERRUPTED, OK, REFUSED
 from agent.terminal.options import Options
@@ -258,6 +259,9 @@ def open_artifact(context: typer.Context, artifact: str) -> None:
     from agent.terminal import artifacts as commands
 
     commands.open_(options(context), artifact)
+
+
+deploy.register(app)
 
 
 def options(context: typer.Context) -> Options:
