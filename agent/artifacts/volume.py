@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -68,21 +68,24 @@ class VolumeArtifacts:
         known = {field.name for field in fields(ExecutionResult)}
         return ExecutionResult(**{key: value for key, value in found.items() if key in known}) if found else None
 
-    def text(self, artifact_id: str) -> Iterator[str]:
-        """The full output in pieces: stdout, then stderr when the code failed."""
-        for name in self._outputs(artifact_id):
+    def text(self, artifact_id: str, stream: str | None = None) -> Iterator[str]:
+        """All of `stdout` or `stderr` in pieces; without a name stdout, then stderr when the code failed."""
+        for name in self._outputs(artifact_id, stream):
             decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
             for data in self.files.pieces(name):
                 yield decoder.decode(data)
             if rest := decoder.decode(b"", final=True):
                 yield rest
 
-    def size(self, artifact_id: str) -> int:
+    def size(self, artifact_id: str, stream: str | None = None) -> int:
         """Characters (at most; bytes on disk) that `text` yields."""
-        return sum(self.files.size(name) or 0 for name in self._outputs(artifact_id))
+        return sum(self.files.size(name) or 0 for name in self._outputs(artifact_id, stream))
 
-    def write_digest(self, artifact_id: str, digest: str) -> None:
+    def write_digest(self, artifact_id: str, digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> None:
         name = check(artifact_id)
+        if notes:
+            lines = (json.dumps(dict(note), ensure_ascii=False) for note in notes)
+            self.files.write(f"{name}/notes.jsonl", encode("".join(f"{line}\n" for line in lines)))
         self.files.write(f"{name}/digest.md", encode(digest))
         self._render_again(name)
 
@@ -127,8 +130,10 @@ class VolumeArtifacts:
         except InvalidRequest:
             return None
 
-    def _outputs(self, artifact_id: str) -> tuple[str, ...]:
+    def _outputs(self, artifact_id: str, stream: str | None) -> tuple[str, ...]:
         name = check(artifact_id)
+        if stream is not None:
+            return (f"{name}/{stream}.txt",)
         result = self.result(name)
         names = ("stdout.txt", "stderr.txt") if result is None or result.status == "failed" else ("stdout.txt",)
         return tuple(f"{name}/{one}" for one in names)

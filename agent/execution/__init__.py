@@ -31,11 +31,12 @@ def open_databricks_job(
     claims: Claims,
     client: Callable[[], WorkspaceClient],
     compute: Compute,
+    **pace: Any,
 ) -> DatabricksJobBackend:
     """Runs of a job in a workspace. They go on when it is closed."""
     from agent.execution.databricks_job import DatabricksJobBackend
 
-    return DatabricksJobBackend(artifacts, limits, claims, client, compute)
+    return DatabricksJobBackend(artifacts, limits, claims, client, compute, **pace)
 
 
 BACKENDS: dict[str, Callable[..., Any]] = {"local": open_local, "databricks_job": open_databricks_job}

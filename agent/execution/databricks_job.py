@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIES = 5
-FIRST_LOOK, GROWTH, LONGEST_PAUSE = 1.0, 1.5, 10.0
-"""Seconds to the first look at a run, how the pauses grow, and where they end: a run of 8 s is looked at four times."""
 SOON = 0.3
 OUTPUT_SECONDS = 3.0
 """How long the output of a run that left no result is awaited."""
@@ -68,22 +66,29 @@ class Compute:
     warehouse_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Seconds to the first look at a run, how the pauses grow, and where they end: one of 8 s is looked at 4 times."""
+
+    first: float = 1.0
+    growth: float = 1.5
+    longest: float = 10.0
+
+
 @dataclass
 class Watched:
     """A run of the workspace, when it is to be looked at next, and what it came to."""
 
     job_run_id: int
-    began: float = field(default_factory=monotonic)
-    pause: float = FIRST_LOOK
+    pause: float
     due: float = 0.0
     status: RunStatus = "running"
     cancelled: bool = False
     ended: float | None = None
-    looks: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.due = self.began + self.pause
+        self.due = monotonic() + self.pause
 
 
 class DatabricksJobBackend:
@@ -96,12 +101,14 @@ class DatabricksJobBackend:
         claims: Claims,
         client: Callable[[], WorkspaceClient],
         compute: Compute,
+        pace: Pace = Pace(),
     ) -> None:
         self._artifacts, self._files = artifacts, artifacts.files
         self._limits = limits
         self._claims = claims
         self._client = client
         self._compute = compute
+        self._pace = pace
         self._watched: dict[str, Watched] = {}
         self._lock = threading.Lock()
 
@@ -136,9 +143,9 @@ class DatabricksJobBackend:
     def cancel(self, run_id: str) -> None:
         """End the run, whichever process started it; a finished run stays as it is."""
         artifact_id = name_of(run_id)
-        watched = self._watched.get(run_id) or self._find(run_id, artifact_id)
         if self._artifacts.result(artifact_id) is not None:
             return
+        watched = self._watched.get(run_id) or self._find(run_id, artifact_id)
         if watched is None:
             raise BackendUnavailable(f"there is no run {run_id}: it was never submitted, or its folder was removed")
         with named(BackendUnavailable, f"Run {watched.job_run_id}", self._setting):
@@ -183,7 +190,7 @@ class DatabricksJobBackend:
 
     def _watch(self, run_id: str, job_run_id: int) -> Watched:
         with self._lock:
-            return self._watched.setdefault(run_id, Watched(job_run_id))
+            return self._watched.setdefault(run_id, Watched(job_run_id, self._pace.first))
 
     def _start(self, artifact: Artifact, claim: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
         name = artifact.artifact_id
@@ -284,7 +291,9 @@ class DatabricksJobBackend:
         if watched.ended is None:
             state = self._state(watched)
             if state is not None and not state.has_ended and not (watched.cancelled and state.life == "TERMINATING"):
-                watched.pause = SOON if watched.cancelled else min(watched.pause * GROWTH, LONGEST_PAUSE)
+                watched.pause = (
+                    SOON if watched.cancelled else min(watched.pause * self._pace.growth, self._pace.longest)
+                )
                 watched.due = monotonic() + watched.pause
                 watched.status = "queued" if state.waits else "running"
                 return watched.status
@@ -302,7 +311,6 @@ class DatabricksJobBackend:
         """None when the workspace does not know the run any more."""
         from databricks.sdk.errors import InvalidParameterValue, NotFound
 
-        watched.looks += 1
         try:
             with_state = self._client().jobs.get_run(watched.job_run_id)
         except (NotFound, InvalidParameterValue):

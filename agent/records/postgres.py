@@ -190,7 +190,7 @@ def alone(pool: ConnectionPool[Any]) -> Iterator[None]:
     every open transaction, and would wait for those.
     """
     with pool.connection() as connection:
-        while not connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", (SCHEMA,)).fetchone()[0]:  # type: ignore[index]
+        while not connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", (SCHEMA,)).fetchone()[0]:
             sleep(0.1)
         try:
             yield

@@ -1,7 +1,7 @@
 """One turn in databricks mode, in a process of its own that can be killed: prints each event as a line of JSON.
 
-The scripted analyst asks for two delegations, a Genie answer and a background job in one reply, and then answers with what it
-was shown. It decides by the messages, so that a process that goes on with the turn says the same.
+The scripted analyst asks for two delegations, a Genie answer and a background job in one reply, and then answers with
+what it was shown. It decides by the messages, so that a process that goes on with the turn says the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from agent.config import load_settings
 from agent.core import Request, open_agent
 from agent.models.scripted import Reply, ScriptedModel, calls, delegates, says, together
 
+PARTS = ("even", "odd")
 COUNT = """
 import time
 print("counting", flush=True)
@@ -31,10 +32,16 @@ def script(table: str, seconds: float) -> ScriptedModel:
     def reply(messages: Sequence[BaseMessage]) -> Reply | str:
         answers = [message for message in messages if isinstance(message, ToolMessage)]
         if answers:
-            return says(" | ".join(sorted(f"{one.name}: {' '.join(str(one.content).split())[:160]}" for one in answers)))
+            return says(
+                " | ".join(sorted(f"{one.name}: {' '.join(str(one.content).split())[:160]}" for one in answers))
+            )
         return together(
-            delegates(COUNT.format(seconds=seconds, part="even", table=table, rest=0), instruction="Say the number of rows."),
-            delegates(COUNT.format(seconds=seconds, part="odd", table=table, rest=1), instruction="Say the number of rows."),
+            delegates(
+                COUNT.format(seconds=seconds, part="even", table=table, rest=0), instruction="Say the number of rows."
+            ),
+            delegates(
+                COUNT.format(seconds=seconds, part="odd", table=table, rest=1), instruction="Say the number of rows."
+            ),
             calls(("query_genie", {"query": "How many orders are there?"})),
             calls(("start_databricks_job", {"user_request": "Count them overnight."})),
         )
@@ -54,5 +61,4 @@ def main(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-
     main(json.load(sys.stdin))

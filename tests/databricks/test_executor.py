@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.databricks.conftest import Bench
+from tests.databricks.bench import Bench
 
 
 def test_code_that_works_is_a_success_with_what_it_printed_and_its_result(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from databricks.sdk.service.jobs import NotebookTask, Task
 
-from tests.databricks.conftest import ROOT, Deployed
+from tests.databricks.bench import ROOT, Deployed
 from tests.test_workspace.runs import notebook
 from tests.workspace.fixtures import Place, Target
 from tests.workspace.lakebase import ENDPOINT

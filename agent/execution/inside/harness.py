@@ -25,7 +25,7 @@ from agent.execution.inside.namespace import Place, names
 from agent.execution.inside.output import as_json, output_of
 from agent.execution.inside.sql_client import SqlClient
 
-OURS = str(Path(__file__).parent)
+OURS = str(Path(__file__).parents[1])
 SHOWN = "code.py"
 """The file name in tracebacks: the same on every machine."""
 LONGEST_ERROR = 20_000

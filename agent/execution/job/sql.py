@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from agent.execution.inside.sql_client import SqlError, SqlResult, _result
+from agent.execution.inside.sql_client import MOST_ROWS, SqlError, SqlResult, _result
 from agent.workspace.statements import Statements
 from graph.errors import AgentError
 
@@ -40,7 +40,7 @@ class JobSql:
         `catalog` and `schema` are where unqualified names are looked up first. `profile` names a profile of the
         machine's ~/.databrickscfg, for a workspace other than the run's own.
         """
-        rows = None if as_pandas else max(0, preview_rows)
+        rows = None if as_pandas else max(MOST_ROWS, preview_rows)
         place = (catalog or self._place[0], schema or self._place[1])
         if self._warehouse_id is None and profile is None:
             table, trailer = self._by_spark(sql, rows, place)

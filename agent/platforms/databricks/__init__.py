@@ -37,6 +37,9 @@ Client = Callable[[], "WorkspaceClient"]
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.data.question import LongQuestions
+    from agent.records.index import ThreadIndex
+
     given = sign_in(settings, given)
     records, scopes = open_records(settings, given, stack)
     return Stores(
@@ -44,6 +47,8 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
         records=records,
         artifacts=open_artifacts(settings, given, stack),
         scopes=scopes,
+        index=ThreadIndex(scopes.store),
+        questions=LongQuestions(settings.home / "questions"),
     )
 
 
@@ -90,6 +95,7 @@ def open_workbench(
     settings: Settings, given: Given, stores: Stores, principal: Principal, source: DataSource, stack: ExitStack
 ) -> Workbench:
     """What one principal's turns over one place in the catalog work with; as the principal where it has a client."""
+    from agent.data.catalogue import catalogue
     from agent.guards import GuardRules, build_guards
     from agent.guards.sql import SqlRules
     from agent.models import close_model
@@ -119,9 +125,9 @@ def open_workbench(
         prompts=AgentPrompts(
             mode=settings.mode,
             system_prompt=settings.system_prompt,
-            tables=cast(Any, catalog.tables),
+            tables=lambda question: catalogue(cast(Any, catalog.tables()), question),
             genie=settings.genie.description if settings.genie.space_id else None,
-            has_text=bool(text),
+            text=f"It is of {len(text)} files." if text else None,
         ),
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, rules)),
@@ -192,7 +198,7 @@ def open_catalog(statements: Any, source: DataSource) -> Catalog:
 
 
 def offline_model(catalog: Catalog) -> BaseChatModel:
-    from agent.offline import OfflineModel
+    from agent.models.offline import OfflineModel
 
     chat: BaseChatModel = OfflineModel(tables=catalog.tables, has_text=False)
     return chat
@@ -247,16 +253,24 @@ def number_of(name: str, value: str | None) -> int | None:
 
 
 def place_text(settings: Settings, client: Client, text: str | None) -> tuple[str, ...]:
-    """The files of `context` as paths that a job sees: those of this machine are copied to the Volume, once."""
+    """The files of `context` as paths that a job sees: those of this machine are copied to the Volume, once.
+
+    A thread's text that another replica copied is found there.
+    """
     if text is None or text.startswith("/Volumes/"):
         return (text,) if text else ()
     from agent.data.text import open_text
     from agent.workspace.files import VolumeFiles, check_volume
 
     files = VolumeFiles(client, check_volume(settings.databricks.volume))
+    folder = f"texts/{sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+    if not Path(text).exists():
+        found = tuple(sorted(files.path(f"{folder}/{name}") for name, _ in files.walk(folder)))
+        if not found:
+            raise InvalidRequest(f"there is no text {text} here, and none was copied to databricks.volume before.")
+        return found
     paths = open_text(Path(text)).paths
-    folder = sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-    return tuple(files.upload(f"texts/{folder}/{number:04d}-{path.name}", path) for number, path in enumerate(paths))
+    return tuple(files.upload(f"{folder}/{number:04d}-{path.name}", path) for number, path in enumerate(paths))
 
 
 def build_tools_of(settings: Settings, stores: Stores, client: Client, catalog: Catalog) -> dict[str, BaseTool]:

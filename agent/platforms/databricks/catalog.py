@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from agent.data.facts import Column
 from agent.tools.services import Operator, TableType
 from agent.workspace.statements import SETTING, Statements
 from graph.errors import InvalidRequest
@@ -19,13 +20,9 @@ KEPT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Column:
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
 class Table:
+    """As agent.data.catalogue lists it; what only files have is empty."""
+
     catalog: str
     schema: str
     name: str
@@ -33,6 +30,10 @@ class Table:
     kind: str
     rows: int | None = None
     source: str = "Unity Catalog"
+    parts: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    has_raw: bool = False
 
     @property
     def full_name(self) -> str:

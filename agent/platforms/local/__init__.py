@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent.home import make_home
 from agent.platforms.checkpointer import open_saver
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.data.source import DataSource
     from agent.data.warehouse import Warehouse
     from agent.execution.local import LocalBackend
+    from agent.platforms.local.remote_warehouse import RemoteWarehouse
     from agent.principal import Principal
 
 
@@ -87,7 +88,6 @@ def open_workbench(
     """The source's warehouse, models and tools bound to it, and prompts that describe it."""
     from agent.data.catalogue import catalogue
     from agent.data.text import describe_text, open_text
-    from agent.data.warehouse import open_warehouse
     from agent.execution.host import Data, open_host
     from agent.guards import GuardRules, build_guards
     from agent.guards.sql import check_sql
@@ -97,7 +97,8 @@ def open_workbench(
 
     source.check()
     home = settings.home.absolute()
-    warehouse = stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+    rules = sql_rules(settings)
+    warehouse = open_data(settings, given, principal, source, stack)
     text = open_text(Path(source.text)) if source.text else None
     base, sub = open_models(
         settings, given, principal.workspace or given.workspace, partial(offline_model, warehouse, source)
@@ -109,8 +110,8 @@ def open_workbench(
         **{tool.name: tool for tool in given.tools},
     }
     data = Data(
-        session=warehouse.session,
-        check_sql=partial(check_sql, rules=sql_rules()),
+        session=cast(Any, warehouse.session),
+        check_sql=partial(check_sql, rules=rules),
         text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
@@ -126,7 +127,7 @@ def open_workbench(
             text=describe_text(text) if text else None,
         ),
         tools=tools,
-        guards=build_guards(GuardRules(settings.digesting.strict_instruction, sql_rules())),
+        guards=build_guards(GuardRules(settings.digesting.strict_instruction, rules)),
         backend=backend,
         host=partial(open_host, data),
         artifacts=stores.artifacts,
@@ -139,20 +140,43 @@ def open_workbench(
     return Workbench(context, warehouse)
 
 
-def sql_rules() -> Any:
-    """What SQL may do locally: read everything, and write what goes with the run's own in-memory database."""
+def open_data(
+    settings: Settings, given: Given, principal: Principal, source: DataSource, stack: ExitStack
+) -> Warehouse | RemoteWarehouse:
+    """The SQL warehouse that the settings name, unless people's own files are asked about; else the local one."""
+    if settings.data.warehouse_id and not source.paths:
+        from agent.platforms.local.remote_warehouse import RemoteWarehouse
+        from agent.workspace.connection import open_client
+
+        client = (principal.workspace or given.workspace or partial(open_client, settings.databricks.profile))()
+        return RemoteWarehouse(lambda: client, settings.data.warehouse_id, source.catalog, source.schema)
+    from agent.data.warehouse import open_warehouse
+
+    home = settings.home.absolute()
+    return stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+
+
+def sql_rules(settings: Settings) -> Any:
+    """What SQL may do: read everything, and write what goes with the run's own in-memory database, or to the scratch
+    schema of a workspace.
+    """
     from agent.guards.sql import SESSION, SqlRules
 
+    if settings.data.warehouse_id:
+        scratch = settings.execution.scratch_schema
+        return SqlRules(dialect="databricks", scratch=(scratch,) if scratch else ())
     return SqlRules(dialect="duckdb", scratch=SESSION)
 
 
-def offline_model(warehouse: Warehouse, source: DataSource) -> BaseChatModel:
+def offline_model(warehouse: Warehouse | RemoteWarehouse, source: DataSource) -> BaseChatModel:
     from agent.models.offline import OfflineModel
 
     return OfflineModel(tables=warehouse.tables, has_text=source.text is not None)
 
 
-def build_tools_of(settings: Settings, home: Path, warehouse: Warehouse, source: DataSource) -> dict[str, BaseTool]:
+def build_tools_of(
+    settings: Settings, home: Path, warehouse: Warehouse | RemoteWarehouse, source: DataSource
+) -> dict[str, BaseTool]:
     from agent.platforms.local.genie import LocalGenie
     from agent.platforms.local.jobs import JobData, LocalJobs
     from agent.platforms.local.volumes import LocalVolumes
