@@ -412,7 +412,9 @@ class Deployment:
                 yield "job", f"{values['name']} {name}", lambda known=known: client.jobs.delete(known)  # type: ignore[misc]
         yield "folder", self.folder, lambda: client.workspace.delete(self.folder, recursive=True)
         if purge:
-            yield "model", self.model, self.remove_model
+            own = f"{values['catalog']}.{values['schema']}"
+            if self.look("schema", own, client.schemas.get).id:
+                yield "model", self.model, self.remove_model
             for name in (values["scratch_schema"], values["schema"]):
                 full = f"{values['catalog']}.{name}"
                 yield "schema", full, lambda full=full: client.schemas.delete(full, force=True)  # type: ignore[misc]

@@ -27,6 +27,12 @@ def run_executor() -> None:
     run("rlm-executor", executor.PARAMETERS, executor.run_executor)
 
 
+def run_test() -> None:
+    from agent.jobs import testing
+
+    run("rlm-test", testing.PARAMETERS, testing.run_test)
+
+
 def run(program: str, parameters: Sequence[Parameter], job: Callable[[Values], str]) -> None:
     """Prints what the job exits with. What can't be served is one line on standard error and exit code 2."""
     from agent.settings.error import SettingsError

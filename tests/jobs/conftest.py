@@ -14,7 +14,7 @@ from databricks.sdk.service.compute import Environment
 from databricks.sdk.service.jobs import JobEnvironment, NotebookTask, QueueSettings, Task
 from databricks.sdk.service.workspace import ImportFormat, Language
 
-from tests.databricks.conftest import ROOT, Deployed, deployed, wheel
+from tests.databricks.bench import ROOT, Deployed, deployed, wheel
 from tests.test_workspace.runs import ended
 from tests.workspace.fixtures import Place, Target, honest, place, target, ws
 from tests.workspace.lakebase import ENDPOINT
