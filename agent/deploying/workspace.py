@@ -61,7 +61,8 @@ class Deployment:
     @property
     def folder(self) -> str:
         """The notebooks: in the deployer's own folder, where nobody else writes."""
-        return f"/Users/{self.client.current_user.me().user_name}/.rlm/{self.values['name']}"
+        with step("Who is signed in", "the credentials"):
+            return f"/Users/{self.client.current_user.me().user_name}/.rlm/{self.values['name']}"
 
     @property
     def volume(self) -> str:
@@ -105,8 +106,9 @@ class Deployment:
         ):
             with step(f"{what} {self.values[setting]}", f"--var {setting}"):
                 look(self.values[setting])
-        scopes = [one.name for one in self.client.secrets.list_scopes()]
-        keys = {one.key for one in self.client.secrets.list_secrets(scope)} if scope in scopes else set()
+        with step(f"The secret scope {scope}", "--var secret_scope"):
+            scopes = [one.name for one in self.client.secrets.list_scopes()]
+            keys = {one.key for one in self.client.secrets.list_secrets(scope)} if scope in scopes else set()
         missing = [key for key in SECRETS if key not in keys]
         if missing:
             self.say(
@@ -229,7 +231,8 @@ class Deployment:
     def find_job(self, name: str) -> int | None:
         """Raises DeployFailed when two jobs have its name."""
         full = f"{self.values['name']} {name}"
-        found = [one.job_id for one in self.client.jobs.list(name=full)]
+        with step(f"The job {full}", "who deploys"):
+            found = [one.job_id for one in self.client.jobs.list(name=full)]
         if len(found) > 1:
             raise DeployFailed(
                 f"There are {len(found)} jobs named {full}: remove those that are not ours, or say another --var name."
@@ -372,12 +375,14 @@ class Deployment:
             name = f"{one['catalog_name']}.{one['schema_name']}.{one['name']}"
             found.append(self.look("Volume", name, self.client.volumes.read))
         scope = self.values["secret_scope"]
-        there = scope in [one.name for one in self.client.secrets.list_scopes()]
+        with step(f"The secret scope {scope}", "--var secret_scope"):
+            there = scope in [one.name for one in self.client.secrets.list_scopes()]
         found.append(Found("secret scope", scope, scope if there else None))
-        try:
-            seen: Any = self.client.serving_endpoints.get(self.values["name"])
-        except NotFound:
-            return [*found, Found("endpoint", self.values["name"], None)]
+        with step(f"The endpoint {self.values['name']}", "--var name"):
+            try:
+                seen: Any = self.client.serving_endpoints.get(self.values["name"])
+            except NotFound:
+                return [*found, Found("endpoint", self.values["name"], None)]
         entities = seen.config.served_entities if seen.config else []
         about = f"{seen.state.ready.value}, version {', '.join(str(one.entity_version) for one in entities or [])}"
         return [*found, Found("endpoint", self.values["name"], self.values["name"], about)]

@@ -237,8 +237,8 @@ TASKS = (
         "hard",
         "Billed otherwise than ordered",
         "How many invoices differ from their order by more than a cent, and by how much altogether (absolute)?",
-        "SELECT count(*), round(sum(abs(i.amount - p.amount)), 2) FROM invoices i JOIN purchase_orders p USING (silo, po_id) "
-        "WHERE abs(i.amount - p.amount) > 0.01",
+        "SELECT count(*), round(sum(abs(i.amount - p.amount)), 2) FROM invoices i "
+        "JOIN purchase_orders p USING (silo, po_id) WHERE abs(i.amount - p.amount) > 0.01",
         (I, P),
         "row by row over both tables",
         "High",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databricks.sdk import WorkspaceClient
 
 from agent.config import load_settings
 from agent.deploying.variables import resolve
@@ -21,7 +22,6 @@ from tests.workspace.workspace import Workspace
 
 pytestmark = [
     pytest.mark.workspace,
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -74,6 +74,7 @@ def answer(deployment: Deployment, text: str, thread: str) -> Any:
     return deployment.client.api_client.do("POST", path, body=body)
 
 
+@pytest.mark.slow
 def test_deployed_asked_rolled_back_and_destroyed(ws: Workspace, deployment: Deployment, wheel: Path) -> None:
     ws.serving.use(Analyst("result = {'rows': spark.table(f'{catalog}.{schema}.orders').count()}", []))
     assert not any(one.id for one in deployment.status() if one.kind != "secret scope")
@@ -105,3 +106,27 @@ def test_a_step_that_is_refused_names_what_to_change(deployment: Deployment, whe
     deployment.values = {**deployment.values, "warehouse_id": "nowhere"}
     with pytest.raises(DeployFailed, match="The SQL warehouse nowhere is not there: check --var warehouse_id"):
         deployment.deploy(wheel)
+
+
+def test_who_may_nothing_is_told_what_to_change(ws: Workspace, deployment: Deployment, wheel: Path) -> None:
+    ws.principals.add_user("nobody@example.com")
+    deployment.client = WorkspaceClient(host=ws.url, token=ws.token_for("nobody@example.com"))
+    with pytest.raises(DeployFailed, match=r"may not be used by who is signed in|is not there: check"):
+        deployment.deploy(wheel)
+    with pytest.raises(DeployFailed, match=r"There is no job .* orchestrator: deploy first"):
+        deployment.run()
+
+
+def test_without_the_keys_all_but_the_endpoint_is_made(deployment: Deployment, wheel: Path) -> None:
+    said: list[str] = []
+    deployment.say = said.append
+    deployment.client.secrets.delete_secret(deployment.values["secret_scope"], "serving-client-secret")
+    deployment.deploy(wheel)
+    assert any("no endpoint yet" in line and "serving-client-secret" in line for line in said)
+    assert {one.kind for one in deployment.status() if not one.id} == {"endpoint"}
+    assert deployment.client.secrets.get_secret(deployment.values["secret_scope"], "executor-job-id").value
+    said.clear()
+    deployment.deploy(wheel)
+    assert not any(line.startswith("made") for line in said), "again, it only changes"
+    deployment.destroy()
+    assert {one.kind for one in deployment.status() if one.id} == {"schema", "Volume", "secret scope"}

@@ -280,6 +280,7 @@ def test_a_task_goes_through_all_three_jobs(
     run = ended(jobs.target, report["triggered"][0]["run_id"], 150)
     answer = json.loads(jobs.output(run).notebook_output.result)
     assert (answer["status"], answer["thread_id"]) == ("success", "jira_P-1_1")
+    assert answer["request_id"] == str(run.run_id), "a repaired run goes on with the same turn"
     assert '"rows": 7' in answer["response_text"]
     assert "How many rows are there?" in analyst.asked[0]
     assert len(list(jobs.target.client().jobs.list_runs(job_id=jobs.executor))) == 1
