@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import errno
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
@@ -19,10 +20,12 @@ from weakref import WeakSet
 from agent.conversation import choose_thread, has_gone_on, turns_until
 from agent.data.question import LONGEST_QUESTION
 from agent.data.source import DataSource, describe_source, source_from_json
+from agent.home import place_of
 from agent.principal import Principal
 from agent.records.index import Place
 from agent.redaction.secrets import redact_text
 from agent.request import Request, check_id, check_kept, check_state
+from agent.resuming import CALLS, ThreadClaims, close_calls, drop_unfinished, may_resume
 from agent.snapshot import find_answer, pending_nodes, result_of
 from agent.threads import Threads, check_owner
 from checkpointers import StoreError, ThreadBusy
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from agent.platforms.parts import Parts
     from agent.tools.services import Catalog
 
-__all__ = ["Agent", "Request", "open_agent", "open_artifacts", "open_threads", "source_of"]
+__all__ = ["Agent", "Request", "cancel_turn", "open_agent", "open_artifacts", "open_threads", "source_of"]
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,8 @@ class Running:
     principal: Principal
     cancelled: threading.Event
     emit: Callable[[Event], None]
+    began: float = field(default_factory=monotonic)
+    about: str = ""
 
 
 def open_agent(settings: Settings, **given: Any) -> Agent:
@@ -107,6 +112,23 @@ def open_artifacts(settings: Settings, **given: Any) -> Iterator[Artifacts]:
         yield platform_of(settings).open_artifacts(settings, Given(**given), stack)
 
 
+def cancel_turn(settings: Settings, text: str, **given: Any) -> bool:
+    """Ask the turn on this thread (its id, or the start of it), in whichever process it runs, to stop; False when none
+    runs. Needs the records alone: the process that runs the turn may have the threads' file to itself.
+    """
+    from agent.platforms import platform_of
+    from agent.platforms.parts import Given
+
+    with ExitStack() as stack:
+        records = platform_of(settings).open_record_store(settings, Given(**given), stack)
+        running = records.running_threads()
+        found = [text] if text in running else [thread_id for thread_id in running if thread_id.startswith(text)]
+        if len(found) > 1:
+            raise InvalidRequest(f"{len(found)} threads with a running turn start with {text}; give more of the id")
+        return any(records.request_cancel(thread_id) for thread_id in found)
+    raise AssertionError("unreachable")
+
+
 def source_of(settings: Settings) -> DataSource:
     """The data that the settings name."""
     data = settings.data
@@ -130,6 +152,7 @@ class Agent:
         self._questions = parts.stores.questions
         self._saver = parts.stores.saver
         self._graph = build_graph(self._saver)
+        self._place = parts.stores.place or place_of(settings.home.absolute())
         self._parts = parts
         self._stack = stack
         self._turns: dict[tuple[str, str], Running] = {}
@@ -271,6 +294,9 @@ class Agent:
             events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
         except (AgentError, StoreError) as error:
             events.put(TurnEnded(make_error_result(turn, str(error), refusal_of(error))))
+        except OSError as error:
+            log.exception("turn %s on thread %s failed", turn.request_id, turn.thread_id)
+            events.put(TurnEnded(make_error_result(turn, explain_os_error(error))))
         except Exception as error:
             log.exception("turn %s on thread %s failed", turn.request_id, turn.thread_id)
             events.put(TurnEnded(make_error_result(turn, f"{type(error).__name__}: {error}")))
@@ -283,6 +309,8 @@ class Agent:
         try:
             with self._saver.lease(turn.thread_id, policy=policy, timeout=seconds) as lease:
                 held = replace(turn, thread_id=lease.thread_id)
+                if lease.forked_from is not None:
+                    drop_unfinished(self._graph, self._config(held.thread_id, held.user_id))
                 self._watch(held)
                 try:
                     return self._turn(request, held)
@@ -315,7 +343,10 @@ class Agent:
             turn.emit(TurnStarted(turn.thread_id, turn.request_id))
             return before
         check_followed(request, values)
-        request, source = self._hand_over(request, turn, self._source(request, values), values)
+        source = self._source(request, values)
+        source.check()
+        turn = replace(turn, about=describe_change(source, values))
+        request, source = self._hand_over(request, turn, source, values)
         with self._parts.workbenches.hold(turn.principal, source) as bench:
             invoke = partial(self._invoke, bench.context, request, turn, config)
             return self._go_on(request, turn, values, invoke, source)
@@ -325,10 +356,13 @@ class Agent:
     ) -> ConversationResult:
         config = self._config(turn.thread_id, turn.user_id)
         unfinished = "turn" in values and values["turn"].end is None
-        pending = pending_nodes(self._graph.get_state(config)) if unfinished else set()
+        snapshot = self._graph.get_state(config) if unfinished else None
+        pending = pending_nodes(snapshot) if snapshot is not None else set()
         turn.emit(TurnStarted(turn.thread_id, turn.request_id, resumed=bool(pending)))
         same = bool(pending) and values["turn"].request_id == turn.request_id
-        if same or pending & {"delegation", "tools"}:
+        if snapshot is not None and pending & CALLS and not may_resume(snapshot, self._claims(turn), self._place):
+            close_calls(self._graph, config, snapshot)
+        if same or pending & CALLS:
             values = invoke(None, values["turn"])
         self.index.note_request(turn.principal.name, Place(turn.thread_id, turn.request_id))
         if not same:
@@ -360,6 +394,9 @@ class Agent:
         values: dict[str, Any] = self._graph.invoke(given, config, context=context, durability="sync")
         return values
 
+    def _claims(self, turn: Running) -> ThreadClaims:
+        return ThreadClaims(self._saver, turn.thread_id)
+
     def _input(self, request: Request, turn: Running, source: DataSource, values: Mapping[str, Any]) -> dict[str, Any]:
         from langchain_core.messages import HumanMessage
 
@@ -367,7 +404,7 @@ class Agent:
             check_kept({**self.scopes.shared(turn.user_id), **values.get("session", {}), **request.state})
         session, temp = self.scopes.take(request.state, turn.user_id)
         began = SystemClock().now().timestamp()
-        history = [] if values.get("messages") else request.history
+        history = [] if values.get("messages") else take_history(request.history)
         return {
             "messages": [*history, HumanMessage(request.text, id=turn.request_id)],
             "turn": Turn(turn.request_id, turn.user_id, began),
@@ -378,23 +415,27 @@ class Agent:
         }
 
     def _context(self, bench: RunContext, request: Request, turn: Running, resumed: Turn | None) -> RunContext:
-        """The request's live things, with a ledger and limits of its own."""
+        """The request's live things, with a ledger of its own. Its times are the request's, also for an old turn."""
         from agent.models import cancellable
 
         limits, clock = self.settings.limits, SystemClock()
-        now = clock.monotonic()
+        until = None if limits.max_seconds is None else turn.began + limits.max_seconds
         return replace(
             bench,
-            base_model=bound_by(cancellable(bench.base_model, turn.cancelled), request.max_output_tokens),
-            sub_model=cancellable(bench.sub_model, turn.cancelled),
+            base_model=bound_by(cancellable(bench.base_model, turn.cancelled, until), request.max_output_tokens),
+            sub_model=cancellable(bench.sub_model, turn.cancelled, until),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
             scoped=self.scopes.shared(turn.user_id),
             clock=clock,
             cancelled=turn.cancelled,
-            deadline=None if limits.request_deadline is None else now + limits.request_deadline,
-            until=None if limits.max_seconds is None else now + limits.max_seconds,
+            closing=self._closed,
+            claims=self._claims(turn),
+            place=self._place,
+            deadline=None if limits.request_deadline is None else turn.began + limits.request_deadline,
+            until=until,
             thread_id=turn.thread_id,
+            about=turn.about,
             instructions=request.instructions or "",
             emit=turn.emit,
         )
@@ -421,19 +462,73 @@ class Agent:
             announced = key in self._announced
             self._announced.discard(key)
         if announced:
-            self.records.turn_ended(turn.thread_id, turn.request_id)
+            with heeded("the end of a turn is not announced"):
+                self.records.turn_ended(turn.thread_id, turn.request_id)
 
     def _look_out(self) -> None:
         """Announce the turns that last, so that other processes find them, and heed what those ask for."""
         while not self._closed.wait(WATCH_SECONDS):
-            with self._lock:
-                turns = dict(self._turns)
-                for key in turns.keys() - self._announced:
-                    self._announced.add(key)
-                    self.records.turn_started(*key)
-            for key, turn in turns.items():
-                if self.records.cancel_requested(*key):
-                    turn.cancelled.set()
+            with heeded("cancellations are not seen"):
+                self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            turns = dict(self._turns)
+            new = turns.keys() - self._announced
+        for key in new:
+            self.records.turn_started(*key)
+        with self._lock:
+            self._announced |= new & self._turns.keys()
+        for key, turn in turns.items():
+            if self.records.cancel_requested(*key):
+                turn.cancelled.set()
+
+
+@contextmanager
+def heeded(what: str) -> Iterator[None]:
+    """Go on without records that can't be used at the moment, and log it."""
+    try:
+        yield
+    except (AgentError, OSError) as error:
+        log.warning("records_unavailable", extra={"effect": what, "reason": str(error)})
+
+
+def describe_change(source: DataSource, values: Mapping[str, Any]) -> str:
+    """What the thread is about; when that is something else than before, both."""
+    saved = values.get("source")
+    before = source_from_json(saved).described if saved else source.described
+    if before == source.described:
+        return source.described
+    return f"{source.described} (changed with this question; what was found before is about {before})"
+
+
+def take_history(history: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """What was said before on a thread that is new here: the words of both sides, without calls and instructions."""
+    from langchain_core.messages import AIMessage, HumanMessage
+
+    said: list[AnyMessage] = []
+    for message in history:
+        if message.type == "human" and message.text.strip():
+            said.append(HumanMessage(message.text))
+        elif message.type == "ai" and message.text.strip() and said:
+            said.append(AIMessage(message.text))
+    return said
+
+
+def explain_os_error(error: OSError) -> str:
+    """Which file, and what to do."""
+    file = f"{error.filename}: " if error.filename else ""
+    remedy = REMEDIES.get(error.errno or 0, "check that the file and its folder are there and can be written")
+    return f"{file}{error.strerror or error}; {remedy}, and ask again"
+
+
+REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space (`threads prune`, `artifacts`, or other files)",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n) or ask less at once",
+    errno.EACCES: "check who owns it, or choose another home",
+    errno.EROFS: "it lies on a disk that can't be written: choose another home",
+}
 
 
 def check_followed(request: Request, values: Mapping[str, Any]) -> None:

@@ -26,5 +26,5 @@ class Principal:
 
     @property
     def identity(self) -> str | None:
-        """What its live clients can be kept under; None when they are the process's own. A token's clients end with it."""
+        """What its live clients can be kept under, token by token; None when they are the process's own."""
         return f"{self.name} {self.credential}".rstrip() if self.workspace is not None else None

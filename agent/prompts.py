@@ -16,6 +16,12 @@ MOST_EXCHANGES = 5
 
 CHUNK_ROLE = "You read one part of the output of a program and report what is asked for."
 REDUCE_ROLE = "You merge notes that others took on the parts of one long output."
+REMEMBER = """\
+You keep the memory of a conversation. The user's message holds turns that are about to be forgotten. Answer with one \
+JSON object and nothing else: {"constraints": [...], "findings": [...], "open_questions": [...]}, each a list of short \
+texts. constraints: what the user laid down for later, word for word: rules, definitions, units, names, wishes. \
+findings: figures and facts that were found, with what they are of. open_questions: what was asked and never answered. \
+Leave out what only mattered at its moment. An empty list is a good answer."""
 GENIE_ROLE = "You turn a question into one SQL query for DuckDB."
 ASKED = "What is asked for:"
 QUESTION = "Question:"
@@ -123,6 +129,10 @@ class AgentPrompts:
         )
         return "\n\n".join(section for section in sections if section)
 
+    def remember(self, capsule: Capsule) -> str:
+        known = "\n".join(bullets(capsule.constraints))
+        return REMEMBER + (f"\n\nKnown already; leave these out:\n{known}" if known else "")
+
     def chunk(self, instruction: str, part: int, parts: int) -> str:
         return f"""\
 {CHUNK_ROLE}
@@ -164,9 +174,14 @@ def exchange(item: Asked) -> str:
 
 def describe_capsule(capsule: Capsule) -> str:
     """What is carried of the thread instead of its history; nothing at its start."""
-    parts = [f"Intent: {capsule.intent}"] if capsule.intent else []
+    parts = [f"Data: {clip(capsule.data, VALUE_CHARS)}"] if capsule.data else []
+    parts += [f"Last asked: {capsule.intent}"] if capsule.intent else []
+    if capsule.constraints:
+        parts += [
+            "What the user laid down; it holds until they change it:",
+            *(f"- {rule}" for rule in capsule.constraints),
+        ]
     for title, entries in (
-        ("Constraints", capsule.constraints),
         ("Tried", capsule.tried),
         ("Findings", capsule.findings),
         ("Open questions", capsule.open_questions),

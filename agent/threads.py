@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from agent.data.source import source_from_json
 from agent.principal import Principal
-from graph.errors import InvalidRequest, NotFound
+from checkpointers import ThreadBusy
+from graph.errors import AgentError, InvalidRequest, NotFound
+from graph.types import Capsule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +55,7 @@ class Threads:
 
     def __init__(self, stores: Stores, principal: Principal | None = None) -> None:
         self._saver, self._records, self._artifacts = stores.saver, stores.records, stores.artifacts
+        self._keepers = stores.keepers
         self._index, self._questions = stores.index, stores.questions
         self._principal = principal or Principal()
 
@@ -112,11 +116,15 @@ class Threads:
             self._saver.put(point.config, checkpoint, metadata, {})
 
     def fork(self, thread_id: str, new: str | None = None, turns: int | None = None) -> str:
-        """Copy a thread, whole or its first turns; the copy's id. Raises InvalidRequest."""
+        """Copy a thread, up to its last turn that ended or its first turns; the copy's id. Raises InvalidRequest."""
+        from agent.resuming import drop_unfinished
+        from graph.builder import build_graph
+
         target = new or str(uuid4())
         if any(thread.thread_id == target for thread in self._saver.threads()):
             raise InvalidRequest(f"There is a thread {target} already; give another id.")
         self._saver.copy_thread(self._own(thread_id), target)
+        drop_unfinished(build_graph(self._saver), config_of(target))
         if turns is not None:
             self.rewind(target, turns)
         return target
@@ -124,12 +132,21 @@ class Threads:
     def delete(self, thread_id: str) -> None:
         """Delete a thread for good, with all that hangs on it. Raises ThreadBusy while a turn runs on it."""
         with self._saver.lease(self._own(thread_id), policy="reject"):
-            for row in self._records.artifacts(thread_id):
-                self._artifacts.delete(row.artifact_id)
+            for artifact_id in self._artifacts_of(thread_id):
+                self._artifacts.delete(artifact_id)
+            for keeper in self._keepers:
+                keeper.forget(thread_id)
             self._records.forget(thread_id)
             self._index.forget(thread_id)
             self._questions.forget(thread_id)
             self._saver.delete_thread(thread_id)
+
+    def about(self, thread_id: str) -> Capsule:
+        """What the analyst carries of the thread; `data` says what it is about."""
+        state = self.state(thread_id)
+        capsule: Capsule = state.get("capsule") or Capsule()
+        source = state.get("source")
+        return replace(capsule, data=source_from_json(source).described if source else capsule.data)
 
     def cancel(self, thread_id: str) -> bool:
         """Ask the turn that runs on it, in whichever process, to stop; False when none runs.
@@ -139,10 +156,35 @@ class Threads:
         return self._records.request_cancel(self._own(thread_id)) or self._records.request_cancel(self.find(thread_id))
 
     def prune(self, thread_ids: Sequence[str], keep: int) -> int:
-        """Drop all but the newest `keep` checkpoints of the threads, of all when none is named; how many threads."""
-        ids = list(thread_ids) or [one.thread_id for one in self._saver.threads() if self._is_own(one)]
-        self._saver.prune(ids, keep_last=keep)
-        return len(ids)
+        """Drop all but the newest `keep` checkpoints of the threads, of all when none is named; how many threads.
+
+        A thread on which a turn runs is left as it is.
+        """
+        own = (one.thread_id for one in self._saver.threads() if self._is_own(one))
+        ids = [self._own(one) for one in thread_ids] or list(own)
+        return sum(self._prune(thread_id, keep) for thread_id in ids)
+
+    def _prune(self, thread_id: str, keep: int) -> bool:
+        try:
+            with self._saver.lease(thread_id, policy="reject"):
+                self._saver.prune([thread_id], keep_last=keep)
+        except ThreadBusy:
+            return False
+        return True
+
+    def _artifacts_of(self, thread_id: str) -> set[str]:
+        """By the records and by the thread's own state: either may have lost some. Not what a copy shares."""
+        state = self.state(thread_id)
+        capsule: Capsule = state.get("capsule") or Capsule()
+        named = {*capsule.artifact_ids, *state.get("delegations", {})}
+        recorded = {row.artifact_id for row in self._records.artifacts(thread_id)}
+        return recorded | {one for one in named - recorded if self._made(one, thread_id)}
+
+    def _made(self, artifact_id: str, thread_id: str) -> bool:
+        try:
+            return self._artifacts.read(artifact_id).thread_id == thread_id
+        except (AgentError, OSError, ValueError, KeyError, TypeError):
+            return False
 
     def vacuum(self) -> None:
         self._saver.vacuum()

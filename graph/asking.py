@@ -100,7 +100,7 @@ def as_object(text: str) -> dict[str, Any] | None:
     """A call's arguments; no text at all is a call without arguments."""
     try:
         value = json.loads(text.strip() or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

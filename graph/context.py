@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from graph.budget import Digesting, Ledger, Limits, Memory
+from graph.claims import Claims, MemoryClaims
 from graph.events import Event
 from graph.program import Program
 from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, RunStatus, Usage, Verdict
@@ -24,6 +25,9 @@ Guard = Callable[[Program], Verdict | None]
 Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 """Answers one kind of request: the request's JSON object, and a binary file for bytes that go before the answer's JSON.
 Raises HostError for what the code is to be told."""
+
+
+CANCELLED = "the run was cancelled"
 
 
 class RunHost(Protocol):
@@ -52,10 +56,17 @@ class ExecutionBackend(Protocol):
         The backend closes `host` when the run has ended, or at once when there is nothing to start.
         """
 
-    def poll(self, run_id: str) -> RunStatus | ExecutionResult: ...
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        """The run that this token has started; None when it is certain that it has started none.
 
-    def cancel(self, run_id: str) -> None:
-        """End the run; a finished run stays as it is. The next poll returns its result."""
+        Raises RunLost when what would tell is not here: the artifact's folder was removed, or is another home's.
+        """
+
+    def poll(self, run_id: str) -> RunStatus | ExecutionResult:
+        """Raises RunLost for a run of which nothing is left here."""
+
+    def cancel(self, run_id: str, reason: str = CANCELLED) -> None:
+        """End the run, with the reason for its result; a finished run stays as it is. The next poll returns it."""
 
 
 class ArtifactStore(Protocol):
@@ -89,7 +100,11 @@ class Records(Protocol):
 
 
 class Prompts(Protocol):
-    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str: ...
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
+        """`question` decides which tables and columns are shown first."""
+
+    def remember(self, capsule: Capsule) -> str:
+        """Asks what the messages that follow laid down, found and left open, as a JSON object of lists."""
 
     def chunk(self, instruction: str, part: int, parts: int) -> str: ...
 
@@ -136,6 +151,11 @@ class Model:
             return self.counter(text)
         return -(-len(text.encode(errors="surrogatepass")) // 3)
 
+    def bind_tools(self, tools: Sequence[BaseTool]) -> Model:
+        """The same model, with tools, and so its fallbacks."""
+        fallback = self.fallback.bind_tools(tools) if self.fallback is not None else None
+        return replace(self, chat=self.chat.bind_tools(tools), fallback=fallback)  # type: ignore[attr-defined]
+
     def price(self, input_tokens: int, output_tokens: int) -> Usage:
         cost = (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
         return Usage(input_tokens, output_tokens, cost, calls=1)
@@ -163,11 +183,18 @@ class RunContext:
     memory: Memory = field(default_factory=Memory)
     clock: Clock = field(default_factory=SystemClock)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when it is the program's end that cancels the request."""
+    claims: Claims = field(default_factory=MemoryClaims)
+    place: str = ""
+    """Which home this is, on which machine: what a claim is made with."""
     deadline: float | None = None
     until: float | None = None
     thread_id: str = ""
+    about: str = ""
+    """The data that the thread is about, in a person's words."""
     instructions: str = ""
-    """The request's own, for its turn."""
+    """What this request tells the model besides its question; it is not saved."""
     scoped: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""
     emit: Callable[[Event], None] = lambda event: None

@@ -7,7 +7,7 @@ from langgraph.graph import END
 from langgraph.types import Send
 
 from graph.state import AgentState, DelegationState
-from graph.types import DELEGATE
+from graph.types import DELEGATE, LOST
 
 
 def first_node(state: AgentState) -> str:
@@ -27,12 +27,14 @@ def after_analyst(state: AgentState) -> list[Send] | str:
     if state["turn"].end is not None:
         return END
     reply = next(message for message in reversed(state["messages"]) if isinstance(message, AIMessage))
-    before = state.get("iteration", 0) - sum(call["name"] == DELEGATE for call in reply.tool_calls)
+    delegating = sum(call["name"] == DELEGATE for call in reply.tool_calls)
+    before, number = state.get("iteration", 0) - delegating, state["turn"].delegations - delegating
     sends = []
     for call in reply.tool_calls:
         if call["name"] == DELEGATE:
-            before += 1
-            sends.append(Send("delegation", {"call": call, "turn": state["turn"], "iteration": before}))
+            before, number = before + 1, number + 1
+            given = {"call": call, "turn": state["turn"], "iteration": before, "number": number}
+            sends.append(Send("delegation", given))
         else:
             sends.append(Send("tools", {"call": call}))
     return sends or "analyst"
@@ -47,4 +49,6 @@ def after_delegated(state: DelegationState) -> str:
 
 
 def after_executed(state: DelegationState) -> str:
-    return END if state["delegations"][state["delegation"].artifact_id].running else "processed"
+    """Only what has a result is read: not a run that goes on, nor one whose result is lost."""
+    delegation = state["delegations"][state["delegation"].artifact_id]
+    return END if delegation.running or delegation.outcome_hash == LOST else "processed"

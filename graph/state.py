@@ -44,11 +44,14 @@ class CallState(TypedDict):
 
 
 class DelegationState(TypedDict, total=False):
-    """One delegation on its way. `late` means that its call was answered in an earlier turn, while it ran."""
+    """One delegation on its way, the thread's `iteration`-th and the turn's `number`-th. `late` means that its call was
+    answered in an earlier turn, while it ran.
+    """
 
     call: ToolCall
     turn: Turn
     iteration: int
+    number: int
     late: bool
     artifact: Artifact
     delegation: Delegation

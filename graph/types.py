@@ -6,8 +6,9 @@ Everything here is a frozen dataclass or a Literal, so that it can be checkpoint
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from functools import wraps
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 Stage = Literal["delegated", "executed", "processed"]
 ArtifactStatus = Literal["pending", "executing", "completed", "failed", "consumed"]
@@ -24,6 +25,7 @@ End = Literal[
     "waiting",
     "unanswered",
     "truncated",
+    "blocked",
     "max_iterations",
     "time",
     "budget",
@@ -33,16 +35,40 @@ End = Literal[
     "error",
 ]
 """Why a turn ended; `graph.endings.ENDS` says what each means. `waiting`: for a person; `unanswered`: the model said
-that it can't; `truncated`: its reply stayed incomplete."""
+that it can't; `truncated`: its reply stayed incomplete; `blocked`: a provider's filter blocked the question."""
 
 ConversationStatus = Literal["success", "exit_loop", "fatal_error"]
 Refusal = Literal["invalid", "not_found", "busy"]
 
 DELEGATE = "delegate_code_results"
 EXIT_LOOP = "exit_loop"
+LOST = "lost"
+"""The outcome of a delegation of which nothing is left."""
 
 
-@dataclass(frozen=True)
+Kind = TypeVar("Kind")
+
+
+@dataclass_transform(frozen_default=True)
+def saved(cls: type[Kind]) -> type[Kind]:
+    """A frozen dataclass that threads are saved with, under the name `graph.types.<its name>` wherever it is defined.
+
+    It loads what another version of it has saved: a field that it doesn't know is left out, one that was not saved yet
+    has its default. So fields are only added with a default, and a class that moves stays importable from here.
+    """
+    known: Any = dataclass(frozen=True)(cls)
+    names, plain = {one.name for one in fields(known)}, known.__init__
+
+    @wraps(plain)
+    def made(self: Any, *values: Any, **named: Any) -> None:
+        plain(self, *values, **{name: value for name, value in named.items() if name in names})
+
+    known.__init__ = made
+    known.__module__ = __name__
+    return known  # type: ignore[no-any-return]
+
+
+@saved
 class Artifact:
     """One delegation, ready to run. `path` is its folder; `code.py` in it is what runs."""
 
@@ -103,7 +129,7 @@ Verdict = Rejection | Approval
 """What a guard may say of a delegation besides nothing."""
 
 
-@dataclass(frozen=True)
+@saved
 class Delegation:
     """Where one delegation stands. Kept in the thread's state: handles and previews only, never data."""
 
@@ -127,7 +153,7 @@ class Delegation:
         return self.stage == "executed" and self.status == "executing"
 
 
-@dataclass(frozen=True)
+@saved
 class Usage:
     """What model calls cost: tokens as the provider counts them, US dollars by the configured prices."""
 
@@ -153,7 +179,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True)
+@saved
 class Turn:
     """One request on a thread. `started_at` is seconds since the epoch.
 
@@ -173,9 +199,11 @@ class Turn:
     missing: str | None = None
 
 
-@dataclass(frozen=True)
+@saved
 class Capsule:
-    """What the analyst carries instead of history. Each list keeps its newest entries only."""
+    """What the analyst carries instead of history. `constraints` are the user's own words, whole; the other lists keep
+    their newest entries only. `data` says what the thread is about, `folded` how many turns a model has folded.
+    """
 
     intent: str = ""
     constraints: tuple[str, ...] = ()
@@ -183,6 +211,8 @@ class Capsule:
     findings: tuple[str, ...] = ()
     open_questions: tuple[str, ...] = ()
     artifact_ids: tuple[str, ...] = ()
+    data: str = ""
+    folded: int = 0
 
 
 @dataclass(frozen=True)
@@ -200,7 +230,7 @@ class ConversationResult:
     thread_id: str
     request_id: str
     missing: str | None = None
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # noqa: RUF009 - frozen
     seconds: float = 0.0
     artifact_ids: tuple[str, ...] = ()
     refusal: Refusal | None = None

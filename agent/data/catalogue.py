@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -234,15 +234,3 @@ def short_type(type_: str) -> str:
 
 def _clip(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def report_lines(tables: Iterable[Listed], aside: Iterable[Aside] = ()) -> list[str]:
-    """What a person is told at loading: a line a table, then a line for each file that was set aside."""
-    lines = []
-    for one in tables:
-        size = "being loaded" if one.rows is None else f"{one.rows:,} rows × {len(one.columns)} columns"
-        odd = [column for column in one.columns if column.hint.startswith("looks like")]
-        hints = [f"{as_written(column.name)} {column.hint}" for column in odd[:2]]
-        hints += [f"{len(odd) - 2} more such columns"] if len(odd) > 2 else []
-        lines.append(" · ".join([f"{one.name}: {size}, from {one.source}", *one.notes, *hints]))
-    return [*lines, *(f"not loaded: {one.name}: {one.reason}" for one in aside)]

@@ -43,6 +43,8 @@ KEPT_SECONDS = 14 * 24 * 3600
 FIRST_WAIT = 3.0
 """Seconds that opening waits for tables, so that most folders are loaded before anything is asked."""
 MEMORY = "25%"
+GLANCE_SECONDS = 0.1
+"""How often a statement that waits looks whether it still has to."""
 RAW_NAME = re.compile(rf'\b{RAW}"?\s*\.\s*"?(\w+)', re.IGNORECASE)
 
 
@@ -99,8 +101,8 @@ class Loading:
         self._connection: DuckDBPyConnection | None = None
         self._thread = threading.Thread(target=self._work, name="loading", daemon=True)
 
-    def start(self, wait: float = FIRST_WAIT) -> None:
-        """Begin, and wait a little."""
+    def start(self, until: float) -> None:
+        """Begin, and wait for tables no longer than `until`, by the monotonic clock."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._catalogs.mkdir(parents=True, exist_ok=True)
         self._hold = (self._catalogs / "hold").open("w")
@@ -110,7 +112,6 @@ class Loading:
         self._take_known()
         _sweep(self._folder, self._catalogs.parent)
         self._thread.start()
-        until = time.monotonic() + wait
         with self._changed:
             while self._pending() and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
@@ -151,13 +152,16 @@ class Loading:
         """The folder of the databases of views."""
         return self._catalogs
 
-    def catalog_for(self, sql: str) -> Path:
-        """A database of views in which all tables that `sql` may mean are loaded. Raises InvalidRequest."""
+    def catalog_for(self, sql: str, is_given_up: Callable[[], bool] = lambda: False) -> Path:
+        """A database of views in which all tables that `sql` may mean are loaded.
+
+        Raises InvalidRequest, also when `is_given_up` while it waits.
+        """
         words = {word.lower() for word in re.findall(r"\w+", sql)}
         named = [one.name for one in self.plan.groups if words & {one.name, *one.alone}]
         raw = {name.lower() for name in RAW_NAME.findall(sql)} & set(named)
         if raw or any(self._tables[name].facts is None for name in named):
-            self._await(named, raw)
+            self._await(named, raw, is_given_up)
         for name in named:
             if (failed := self._tables[name].failed) is not None:
                 raise InvalidRequest(f"{name} could not be loaded: {failed}")
@@ -199,13 +203,15 @@ class Loading:
     def _pending(self) -> list[str]:
         return [name for name, one in self._tables.items() if one.facts is None and one.failed is None]
 
-    def _await(self, names: Sequence[str], raw: set[str]) -> None:
+    def _await(self, names: Sequence[str], raw: set[str], is_given_up: Callable[[], bool] = lambda: False) -> None:
         with self._changed:
             self._wanted = [*names, *(one for one in self._wanted if one not in names)]
             self._raw |= {name for name in raw if self._tables[name].has_raw}
             self._changed.notify_all()
             while not self._ending and (set(names) & set(self._pending()) or self._raw & raw):
-                self._changed.wait()
+                self._changed.wait(GLANCE_SECONDS)
+                if is_given_up():
+                    raise InvalidRequest("the statement was given up while its tables were being loaded")
             if self._ending:
                 raise InvalidRequest("the warehouse is being closed")
 
@@ -308,10 +314,7 @@ class Loading:
         path = self._made[name].facts.with_suffix(".lock")
         with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+            yield
 
     @contextmanager
     def _connected(self) -> Iterator[DuckDBPyConnection]:
@@ -381,8 +384,9 @@ def open_loading(
     """Raises DataUnreadable when a path is not there, or when nothing at all can be read."""
     import duckdb
 
+    until = time.monotonic() + wait
     with duckdb.connect(":memory:") as connection:
         plan = plan_tables(paths, connection)
     loading = Loading(folder, plan, on_progress)
-    loading.start(wait)
+    loading.start(until)
     return loading

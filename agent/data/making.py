@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from agent.data.facts import WHICH_FILE, TableFacts, look_at
 from agent.data.reading.alike import Group, ParquetRows, label_of
@@ -45,15 +47,24 @@ def make(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    with _draft(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _copy(connection: DuckDBPyConnection, select: str, path: Path) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    connection.execute(f"COPY ({select}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)")
-    draft.replace(path)
+    with _draft(path) as draft:
+        connection.execute(f"COPY ({select}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """Takes the place of `path` when it is whole; a cut off one is left to nobody."""
+    draft = path.with_name(f".{uuid4().hex}.draft")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _grids(connection: DuckDBPyConnection, one: Group, into: Made) -> TableFacts:

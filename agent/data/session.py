@@ -19,6 +19,10 @@ ALLOWED = frozenset(
 BATCH_ROWS = 65_536
 
 
+Prepare = Callable[["DuckDBPyConnection", str, Callable[[], bool]], bool]
+"""Readies a connection for a statement; asks whether that was given up; says whether it changed what is attached."""
+
+
 class QueryFailed(InvalidRequest):
     """The engine refused or failed a statement; the text is the engine's."""
 
@@ -27,7 +31,7 @@ class Session:
     """One caller's connection, with its search path. One statement at a time.
 
     `close` and `interrupt` may be called from any thread; they end a running statement. `prepare` is called before each
-    statement and says whether it changed what is attached.
+    statement, may ask whether the session is being closed, and says whether it changed what is attached.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class Session:
         connection: DuckDBPyConnection,
         search_path: str,
         schemas: Mapping[str, Sequence[str]],
-        prepare: Callable[[DuckDBPyConnection, str], bool] | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self._connection = connection
         self._prepare = prepare
@@ -43,6 +47,7 @@ class Session:
         self._schemas = schemas
         self._lock = threading.Lock()
         self._closed = False
+        self._ending = threading.Event()
         self._look_in(None, None)
 
     def stream(
@@ -61,7 +66,7 @@ class Session:
             if self._closed:
                 raise QueryFailed("the session is closed")
             try:
-                changed = self._prepare is not None and self._prepare(self._connection, sql)
+                changed = self._prepare is not None and self._prepare(self._connection, sql, self._ending.is_set)
                 if changed or catalog or schema:
                     self._look_in(catalog, schema)
                 with self._execute(sql, parameters) as reader:
@@ -100,6 +105,7 @@ class Session:
 
     def close(self) -> None:
         """End a running statement and drop what the session created."""
+        self._ending.set()
         while not self._lock.acquire(timeout=0.05):
             self.interrupt()
         try:

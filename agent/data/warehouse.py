@@ -27,7 +27,7 @@ from agent.data.builds import SAMPLE_SCHEMAS, build_sample
 from agent.data.facts import Column
 from agent.data.loading import DATA, FIRST_WAIT, RAW, LoadedTable, Loading, Progress, open_loading
 from agent.data.reading.found import Aside
-from agent.data.session import QueryFailed, Session
+from agent.data.session import Prepare, QueryFailed, Session
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ class Sources:
     def search_path(self) -> str:
         return ",".join(f"{catalog}.{schema}" for catalog in self.names for schema in SCHEMAS[catalog])
 
-    def files_for(self, sql: str) -> Path | None:
+    def files_for(self, sql: str, is_given_up: Callable[[], bool] = lambda: False) -> Path | None:
         """The database in which the tables of people's files that `sql` names are loaded. Raises QueryFailed."""
         try:
-            return self.loading.catalog_for(sql) if self.loading else None
+            return self.loading.catalog_for(sql, is_given_up) if self.loading else None
         except InvalidRequest as error:
             raise QueryFailed(str(error)) from error
 
@@ -226,12 +226,12 @@ class Warehouse:
             connection.execute(f"USE {self.catalogs[0]}; DETACH memory")
         return connection
 
-    def _reattach(self, attached: Path | None) -> Callable[[DuckDBPyConnection, str], bool]:
+    def _reattach(self, attached: Path | None) -> Prepare:
         """Before a session's statement: the database in which its tables are loaded takes the place of the last."""
 
-        def attach(connection: DuckDBPyConnection, sql: str) -> bool:
+        def attach(connection: DuckDBPyConnection, sql: str, is_given_up: Callable[[], bool]) -> bool:
             nonlocal attached
-            if (files := self._sources.files_for(sql)) == attached or files is None:
+            if (files := self._sources.files_for(sql, is_given_up)) == attached or files is None:
                 return False
             connection.execute(f"SET search_path = 'memory.main'; DETACH {FILES}; {_attach(FILES, files)}")
             connection.complete()

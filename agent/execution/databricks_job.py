@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.artifacts.volume import VolumeArtifacts
 from agent.execution.claim import artifact_id_of, run_id_of
-from agent.execution.job.order import ORDER, OUTPUT, RUN, Order
+from agent.execution.job.order import ORDER, OUTPUT, RUN, STARTED, Order
 from agent.execution.job_states import RunState, explain, read_state
 from agent.execution.run import RunLimits
 from agent.workspace.refusals import named, read_refusal, refusals
-from graph.context import RunHost
-from graph.errors import BackendUnavailable, InvalidRequest
+from graph.context import CANCELLED, RunHost
+from graph.errors import BackendUnavailable, InvalidRequest, RunLost
 from graph.types import Artifact, ExecutionResult, RunStatus
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Watched:
     pause: float
     due: float = 0.0
     status: RunStatus = "running"
-    cancelled: bool = False
+    cancelled: str | None = None
     ended: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -123,10 +123,17 @@ class DatabricksJobBackend:
             self._start(artifact, claim, setup)
         return run_id
 
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        """The artifact's run, or None when none is known: to submit it again is harmless, the key sees to that."""
+        claim = self._kept(artifact)
+        run_id = str(claim["run_id"]) if claim else ""
+        begun = claim is not None and self._find(run_id, artifact.artifact_id) is not None
+        return run_id if begun or self._artifacts.result(artifact.artifact_id) is not None else None
+
     def poll(self, run_id: str) -> RunStatus | ExecutionResult:
         """Asks the workspace when it is time to; in between a run is as it was.
 
-        Raises BackendUnavailable for a run that was never submitted.
+        Raises RunLost for a run that was never submitted.
         """
         artifact_id = name_of(run_id)
         watched = self._watched.get(run_id)
@@ -136,21 +143,21 @@ class DatabricksJobBackend:
                 return result
             watched = self._find(run_id, artifact_id)
         if watched is None:
-            raise BackendUnavailable(f"there is no run {run_id}: it was never submitted, or its folder was removed")
+            raise RunLost(f"there is no run {run_id}: it was never submitted, or its folder was removed")
         with watched.lock:
             return self._look(artifact_id, run_id, watched)
 
-    def cancel(self, run_id: str) -> None:
+    def cancel(self, run_id: str, reason: str = CANCELLED) -> None:
         """End the run, whichever process started it; a finished run stays as it is."""
         artifact_id = name_of(run_id)
         if self._artifacts.result(artifact_id) is not None:
             return
         watched = self._watched.get(run_id) or self._find(run_id, artifact_id)
         if watched is None:
-            raise BackendUnavailable(f"there is no run {run_id}: it was never submitted, or its folder was removed")
+            raise RunLost(f"there is no run {run_id}: it was never submitted, or its folder was removed")
         with named(BackendUnavailable, f"Run {watched.job_run_id}", self._setting):
             self._client().jobs.cancel_run(watched.job_run_id)
-        watched.cancelled, watched.pause, watched.due = True, SOON, monotonic() + SOON
+        watched.cancelled, watched.pause, watched.due = reason, SOON, monotonic() + SOON
 
     def close(self) -> None:
         """Nothing is ended: the runs are the workspace's."""
@@ -174,9 +181,11 @@ class DatabricksJobBackend:
         claim = {"run_id": run_id, "key": key, "job_id": self._compute.job_id}
         if self._claims.claim(artifact.thread_id, f"run:{artifact.artifact_id}", json.dumps(claim)):
             return claim
+        return self._kept(artifact) or claim
+
+    def _kept(self, artifact: Artifact) -> Mapping[str, Any] | None:
         kept = self._claims.claimed(artifact.thread_id, f"run:{artifact.artifact_id}")
-        found: dict[str, Any] = json.loads(kept) if kept else claim
-        return found
+        return json.loads(kept) if kept else None
 
     def _find(self, run_id: str, artifact_id: str) -> Watched | None:
         """The run of the workspace, known here or by what lies beside the artifact."""
@@ -338,7 +347,9 @@ class DatabricksJobBackend:
         error, trace = self._output_of(state)
         said = explain(state, watched.cancelled)
         if state.result == "FAILED" and state.code in (None, "RUN_EXECUTION_ERROR") and error and not watched.cancelled:
-            said = f"the run ended without a result: {error}"
+            begun = self._files.size(f"{artifact_id}/{STARTED}") is not None
+            where = "" if begun else f" It had not begun: check {self._setting}."
+            said = f"the run ended without a result: {error}{where}"
         log.info("a run left no result", extra={"run_id": run_id, "job_run_id": watched.job_run_id, "reason": said})
         return self._keep(artifact_id, run_id, meta.get("iteration", 0), times, said, trace, state.result == "TIMEDOUT")
 

@@ -79,10 +79,10 @@ def read_state(run: Any) -> RunState:
     )
 
 
-def explain(state: RunState, cancelled: bool) -> str:
-    """Why there is no result of the code's own; `cancelled`: it was us who ended the run."""
+def explain(state: RunState, cancelled: str | None) -> str:
+    """Why there is no result of the code's own; `cancelled` is why we ended the run, when it was us."""
     if state.result == "CANCELED" or (cancelled and state.result != "SUCCESS"):
-        return "the run was cancelled" if cancelled else "the run was cancelled in the workspace"
+        return cancelled or "the run was cancelled in the workspace"
     if state.result == "MAXIMUM_CONCURRENT_RUNS_REACHED":
         return f"the run was skipped: {CONCURRENT}. {state.message}".rstrip()
     if state.result == "TIMEDOUT":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -23,9 +23,12 @@ from agent.execution.inside.namespace import Place
 from agent.execution.result import Ran, result_of
 from agent.execution.run import CANCEL, ERRORS, Run, RunLimits, start
 from agent.execution.supervisor import WORK, Report
-from graph.context import RunHost
-from graph.errors import BackendUnavailable, InvalidRequest
+from graph.context import CANCELLED, RunHost
+from graph.errors import BackendUnavailable, InvalidRequest, RunLost
 from graph.types import Artifact, ExecutionResult, RunStatus
+
+SHUT_DOWN = "interrupted by shutdown: the program in which it ran was ended"
+REASON_CHARS = 300
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +60,16 @@ class LocalBackend:
         self._start(artifact, folder, claim, host, lock)
         return claim.run_id
 
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        """The artifact's run, or None when none was begun. Raises RunLost when its folder is not here."""
+        folder = self._artifacts.path(artifact.artifact_id)
+        if not (folder / "code.py").exists():
+            raise RunLost(f"the folder of {artifact.artifact_id} is not in {self._artifacts.root}")
+        run_id = claims.run_id_of(artifact.artifact_id, idempotency_token)
+        return run_id if claims.exists(folder, run_id) else None
+
     def poll(self, run_id: str) -> RunStatus | ExecutionResult:
-        """Raises BackendUnavailable for a run that was never submitted."""
+        """Raises RunLost for a run that was never submitted, or whose folder was removed."""
         artifact_id, folder = self._place(run_id)
         run = self._runs.get(run_id)
         if run is not None and not run.done.is_set():
@@ -68,11 +79,11 @@ class LocalBackend:
             return result
         return "running" if claims.owner_lives(folder) else self._cut_off(artifact_id, folder)
 
-    def cancel(self, run_id: str) -> None:
+    def cancel(self, run_id: str, reason: str = CANCELLED) -> None:
         """End the run, whichever process it belongs to; a finished run stays as it is."""
         artifact_id, folder = self._place(run_id)
-        if self._artifacts.result(artifact_id) is None:
-            (folder / CANCEL).touch()
+        if self._artifacts.result(artifact_id) is None and not (folder / CANCEL).exists():
+            (folder / CANCEL).write_text(reason, encoding="utf-8")
 
     def wait(self, run_id: str, seconds: float) -> bool:
         """Wait for a run of this process; whether it has ended."""
@@ -80,10 +91,10 @@ class LocalBackend:
         return run is None or run.done.wait(seconds)
 
     def close(self) -> None:
-        """Cancel the runs of this process and wait until they have ended."""
+        """End the runs of this process, which can't outlive it, and wait until they have ended."""
         for run_id, run in list(self._runs.items()):
             if not run.done.is_set():
-                self.cancel(run_id)
+                self.cancel(run_id, SHUT_DOWN)
         for run in list(self._runs.values()):
             run.done.wait()
 
@@ -114,6 +125,8 @@ class LocalBackend:
         folder = self._artifacts.path(artifact.artifact_id)
         ran = Ran(folder, place.run_id, place.iteration, started, datetime.now(UTC))
         result = result_of(ran, report, self._limits.seconds)
+        if report is not None and report.reason == "cancelled":
+            result = replace(result, error=_reason(folder))
         with lock:
             _tidy(folder)
             self._artifacts.finish(artifact.artifact_id, result)
@@ -137,10 +150,16 @@ class LocalBackend:
             raise InvalidRequest(f"{run_id!r} is no run id")
         folder = self._artifacts.path(artifact_id)
         if not claims.exists(folder, run_id):
-            raise BackendUnavailable(
-                f"there is no run {run_id} here: it was never submitted, or its folder was removed"
-            )
+            raise RunLost(f"there is no run {run_id} here: it was never submitted, or its folder was removed")
         return artifact_id, folder
+
+
+def _reason(folder: Path) -> str:
+    """Why the run was cancelled, in the words of who did it."""
+    try:
+        return (folder / CANCEL).read_text(encoding="utf-8", errors="replace")[:REASON_CHARS] or CANCELLED
+    except OSError:
+        return CANCELLED
 
 
 def _last_sign(folder: Path, started: datetime) -> datetime:

@@ -38,7 +38,7 @@ def result_of(ran: Ran, report: Report | None, seconds: float) -> ExecutionResul
         iteration=ran.iteration,
         start_time=ran.started.isoformat(),
         end_time=ran.ended.isoformat(),
-        duration_seconds=round((ran.ended - ran.started).total_seconds(), 3),
+        duration_seconds=round(max(0.0, (ran.ended - ran.started).total_seconds()), 3),
         stdout=preview(ran.folder / "stdout.txt"),
         stderr=preview(ran.folder / "stderr.txt"),
         output=record.output if record else None,

@@ -69,8 +69,13 @@ def open_model(
     names = (settings.name, *settings.fallbacks)
     candidates = tuple(candidate(name, settings, outside, setting) for name in names)
     candidates[0].open()
-    chat = SteadyModel(candidates=candidates, retries=settings.retries, patience=settings.timeout)
-    return Model(chat, settings.name, settings.input_price, settings.output_price)
+    model: Model | None = None
+    for position in reversed(range(len(names))):
+        chat = SteadyModel(candidates=candidates[position:], retries=settings.retries, patience=settings.timeout)
+        prices = settings.input_price, settings.output_price
+        model = Model(chat, names[position], *prices, settings.max_output_tokens, fallback=model)
+    assert model is not None
+    return model
 
 
 def candidate(name: str, settings: ModelSettings, outside: Outside, setting: str) -> Candidate:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from random import uniform
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -25,7 +26,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from agent.models.failures import Blocked, Failure, Garbled, classify
 from graph.context import Model
-from graph.errors import Cancelled, ModelUnavailable
+from graph.errors import BrokenOff, Cancelled, ModelUnavailable, OutOfTime, TooLong, Withheld
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class SteadyModel(BaseChatModel):
     retries: int = 4
     patience: float = 120.0
     cancelled: threading.Event = Field(default_factory=threading.Event, exclude=True)
+    until: float | None = Field(default=None, exclude=True)
     tools: tuple[Any, ...] = Field(default=(), exclude=True)
     tool_options: dict[str, Any] = Field(default_factory=dict)
 
@@ -121,16 +123,19 @@ class SteadyModel(BaseChatModel):
             return candidate, begun(chunks, candidate.name)
 
         candidate, chunks = self._first(begin)
+        broken = f"{candidate.name}: {candidate.advice(Failure('broken off'))}"
+        ended = not candidate.running_totals
         try:
             for chunk in chunks:
                 self._check()
+                ended = ended or is_last(chunk)
                 yield chunk
         except Exception as error:
-            failure = classify(error)
-            if failure is None:
+            if classify(error) is None:
                 raise
-            broken = replace(failure, reason="broken off")
-            raise ModelUnavailable(f"{candidate.name}: {candidate.advice(broken)}") from error
+            raise BrokenOff(broken) from error
+        if not ended:
+            raise BrokenOff(broken)
 
     def _bound(self, candidate: Candidate) -> tuple[BaseChatModel, dict[str, Any]]:
         """The candidate's model and the keywords that its own way of binding the tools comes to."""
@@ -144,20 +149,25 @@ class SteadyModel(BaseChatModel):
     def _first(self, ask: Callable[[Candidate], T]) -> T:
         """What the first candidate that answers says. Raises ModelUnavailable with what each needs."""
         said: list[str] = []
+        blocked = True
         for candidate in self.candidates:
             try:
                 return self._patiently(ask, candidate)
             except ModelUnavailable as error:
+                blocked = False
                 said.append(str(error))
             except Exception as error:
                 failure = classify(error)
                 if failure is None:
                     raise
                 log.info("model_failed", extra={"model": candidate.name, "reason": failure.reason})
+                blocked = blocked and failure.reason == "blocked"
                 said.append(f"{candidate.name}: {candidate.advice(failure)}")
+                if failure.reason == "too long":
+                    raise TooLong(said[-1]) from error
                 if failure.action == "stop":
                     raise ModelUnavailable(said[-1]) from error
-        raise ModelUnavailable("; ".join(said))
+        raise (Withheld if blocked else ModelUnavailable)("; ".join(said))
 
     def _patiently(self, ask: Callable[[Candidate], T], candidate: Candidate) -> T:
         """The same candidate again while waiting can help; the last error otherwise."""
@@ -183,12 +193,14 @@ class SteadyModel(BaseChatModel):
         return answer.result()
 
     def _sleep(self, seconds: float) -> None:
-        self.cancelled.wait(seconds)
+        self.cancelled.wait(seconds if self.until is None else max(0.0, min(seconds, self.until - monotonic())))
         self._check()
 
     def _check(self) -> None:
         if self.cancelled.is_set():
             raise Cancelled("the request was cancelled while the model was asked")
+        if self.until is not None and monotonic() >= self.until:
+            raise OutOfTime("the time limit (limits.max_seconds) was reached while the model was asked")
 
 
 def fulfil(answer: Future[T], ask: Callable[[], T]) -> None:
@@ -198,11 +210,13 @@ def fulfil(answer: Future[T], ask: Callable[[], T]) -> None:
         answer.set_exception(error)
 
 
-def cancellable(model: Model, cancelled: threading.Event) -> Model:
-    """The same model for one request: its waits end when `cancelled` is set."""
+def cancellable(model: Model, cancelled: threading.Event, until: float | None = None) -> Model:
+    """The same model for one request: its waits end when `cancelled` is set, and at `until` on the monotonic clock."""
     if not isinstance(model.chat, SteadyModel):
         return model
-    return replace(model, chat=model.chat.model_copy(update={"cancelled": cancelled}))
+    fallback = cancellable(model.fallback, cancelled, until) if model.fallback is not None else None
+    chat = model.chat.model_copy(update={"cancelled": cancelled, "until": until})
+    return replace(model, chat=chat, fallback=fallback)
 
 
 def close_model(model: Model) -> None:
@@ -252,10 +266,19 @@ def begun(chunks: Iterator[ChatGenerationChunk], name: str) -> Iterator[ChatGene
     return chain(held, chunks)
 
 
+def is_last(chunk: ChatGenerationChunk) -> bool:
+    """Whether the stream has come to its end: by the finish reason, or by the count that follows it."""
+    return finish_of(chunk) is not None or getattr(chunk.message, "usage_metadata", None) is not None
+
+
+def finish_of(generation: ChatGeneration) -> Any:
+    info = {**generation.message.response_metadata, **(generation.generation_info or {})}
+    return info.get("finish_reason") or info.get("finishReason") or info.get("stop_reason")
+
+
 def is_withheld(generation: ChatGeneration) -> bool:
     """Whether the provider's filter ended the reply before it said anything."""
-    info = {**generation.message.response_metadata, **(generation.generation_info or {})}
-    finish = info.get("finish_reason") or info.get("finishReason") or info.get("stop_reason")
+    finish = finish_of(generation)
     message = generation.message
     silent = not message.text and not getattr(message, "tool_calls", None)
     return silent and isinstance(finish, str) and finish in BLOCKED_FINISHES

@@ -82,6 +82,11 @@ def fails(error: Exception | type[Exception], *, after: str = "") -> Reply:
     return Reply(text=after, error=error)
 
 
+def cuts(text: str, finish: str = "length") -> Reply:
+    """Stop in the middle, for the reason that a provider gives."""
+    return Reply(text=text, marks={"finish_reason": finish})
+
+
 def together(*replies: Reply) -> Reply:
     """One reply with the texts and the calls of all."""
     return Reply(
@@ -177,7 +182,7 @@ def pieces(reply: Reply, prefix: str, messages: Sequence[BaseMessage]) -> Iterat
 def as_object(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -26,7 +26,8 @@ def open_models(
         from agent.models import open_model
 
         if chat is not None:
-            return Model(chat, type(chat).__name__, chosen.input_price, chosen.output_price)
+            prices = chosen.input_price, chosen.output_price
+            return Model(chat, type(chat).__name__, *prices, chosen.max_output_tokens)
         return open_model(chosen, offline=offline, secrets=given.secrets, workspace=workspace, setting=section)
 
     base = model_of("base_model", settings.base_model, given.base_model)

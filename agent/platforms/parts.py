@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.principal import Principal
 from graph.context import RunContext
@@ -45,9 +45,19 @@ class Given:
     tools: Iterable[BaseTool] = ()
 
 
+class Keeper(Protocol):
+    """Something that keeps things about threads."""
+
+    def forget(self, thread_id: str) -> object:
+        """Delete what is kept about the thread; nothing is no error."""
+
+
 @dataclass(frozen=True)
 class Stores:
-    """What outlives the process. Opening them needs no model and no data."""
+    """What outlives the process. Opening them needs no model and no data.
+
+    `keepers`: whatever else hangs on threads. `place` is where what is begun can be found again; None: in this home.
+    """
 
     saver: Saver
     records: RecordStore
@@ -55,6 +65,8 @@ class Stores:
     scopes: Scopes
     index: ThreadIndex
     questions: LongQuestions
+    keepers: tuple[Keeper, ...] = ()
+    place: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from agent.records.columns import ADK_TELEMETRY, ArtifactRow, ArtifactType, RunRow, TelemetryRow, TurnRow
 from agent.records.engine import Engine
+from agent.records.lifecycle import IllegalStep, UnknownArtifact
 from agent.records.registry import ArtifactRegistry
 from agent.records.telemetry import TelemetryLog
 from agent.records.turns import RunningTurns
 from graph.types import Artifact, ArtifactStatus
+
+log = logging.getLogger(__name__)
 
 
 class RecordBook:
@@ -62,6 +66,9 @@ class RecordBook:
     def running_turns(self, thread_id: str) -> list[TurnRow]:
         return self._turns.running(thread_id)
 
+    def running_threads(self) -> list[str]:
+        return self._turns.threads()
+
     # asked later
 
     def artifact(self, artifact_id: str) -> ArtifactRow | None:
@@ -87,7 +94,12 @@ class RecordBook:
     def forget(self, thread_id: str) -> int:
         """Delete what is kept about a thread; the number of rows."""
         self._telemetry.flush()
-        owners = {"artifact_registry": "session_id", "adk_telemetry": "session_id", "run_state": "thread_id"}
+        owners = {
+            "artifact_registry": "session_id",
+            "adk_telemetry": "session_id",
+            "run_state": "thread_id",
+            "running_turns": "thread_id",
+        }
         with self._database.write() as connection:
             deleted = (
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (thread_id,))  # noqa: S608 - our names
@@ -122,7 +134,11 @@ class RequestRecords:
         self._records.register(artifact, code_key)
 
     def advance(self, artifact_id: str, status: ArtifactStatus, metadata: Mapping[str, Any] | None = None) -> None:
-        self._records.advance(artifact_id, status, metadata)
+        """A record that is gone, or of another home, ends no turn: it is kept for people who ask later."""
+        try:
+            self._records.advance(artifact_id, status, metadata)
+        except (IllegalStep, UnknownArtifact) as error:
+            log.warning("not_recorded", extra={"artifact_id": artifact_id, "status": status, "reason": str(error)})
 
     def telemetry(self, callback_name: str, **fields: Any) -> None:
         self._records.telemetry(callback_name, **(self._ids | fields))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from agent.records.columns import LOCAL_TABLES, Table
 from agent.records.ddl import create_index, create_table
 from agent.records.engine import RecordsUnavailable
+from agent.records.schema import bring_up_to_date, version_of
 
 Row = TypeVar("Row")
 
@@ -52,10 +53,13 @@ class Database:
             raise
 
     def rows(self, table: Table, where: str, values: Sequence[Any], row: type[Row]) -> list[Row]:
-        """Rows of the table as its dataclass; `where` is everything after FROM."""
+        """Rows of the table as its dataclass; `where` is everything after FROM. Raises RecordsUnavailable."""
         names = ", ".join(column.name for column in table.columns)
         with self._lock:
-            found = self._connection.execute(f"SELECT {names} FROM {table.name} {where}", values).fetchall()  # noqa: S608
+            try:
+                found = self._connection.execute(f"SELECT {names} FROM {table.name} {where}", values).fetchall()  # noqa: S608
+            except sqlite3.Error as error:
+                raise RecordsUnavailable(f"The records file {self.path} can't be read: {error}.") from error
         return [row(*read(table, values)) for values in found]
 
     def close(self) -> None:
@@ -67,7 +71,7 @@ def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-        prepare(connection)
+        prepare(connection, path)
     except (sqlite3.Error, OSError) as error:
         raise RecordsUnavailable(
             f"The records file {path} can't be used: {error}. Move it away or choose another home."
@@ -75,13 +79,21 @@ def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    version_of(connection, path, len(STEPS))
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    for table in LOCAL_TABLES:
-        connection.execute(create_table(table, "sqlite"))
-        if index := create_index(table):
-            connection.execute(index)
+    bring_up_to_date(connection, path, STEPS)
+
+
+FIRST = [
+    statement
+    for table in LOCAL_TABLES
+    for statement in (create_table(table, "sqlite"), create_index(table))
+    if statement is not None
+]
+STEPS = (FIRST,)
+"""From nothing, or from before versions were counted, to version 1. A change to the tables is one more step."""
 
 
 def insert(table: Table) -> str:

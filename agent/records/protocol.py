@@ -28,6 +28,9 @@ class RecordStore(Protocol):
 
     def running_turns(self, thread_id: str) -> Sequence[TurnRow]: ...
 
+    def running_threads(self) -> Sequence[str]:
+        """The threads on which a turn runs, in any process."""
+
     def artifact(self, artifact_id: str) -> ArtifactRow | None: ...
 
     def artifacts(self, thread_id: str) -> Sequence[ArtifactRow]: ...

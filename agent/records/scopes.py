@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.records.schema import bring_up_to_date, version_of
 from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 TEMP, USER, APP = "temp:", "user:", "app:"
 APP_NAMESPACE = ("app",)
 PAGE = 200
+STEPS: tuple[tuple[str, ...], ...] = ((),)
+"""The store makes its own tables; version 1 says that it is this program's file."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,12 @@ def open_scopes(path: Path) -> Iterator[Scopes]:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
     try:
+        version_of(connection, path, len(STEPS))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         store = SqliteStore(connection)
         store.setup()
+        bring_up_to_date(connection, path, STEPS)
         yield Scopes(store)
     finally:
         connection.close()

@@ -41,6 +41,11 @@ class RunningTurns:
         rows = self._database.rows(RUNNING_TURNS, "WHERE thread_id = ?", (thread_id,), TurnRow)
         return [row for row in rows if self._lives(row)]
 
+    def threads(self) -> list[str]:
+        """The threads on which a turn runs in a living process."""
+        rows = self._database.rows(RUNNING_TURNS, "ORDER BY started_time", (), TurnRow)
+        return list(dict.fromkeys(row.thread_id for row in rows if self._lives(row)))
+
     def request_cancel(self, thread_id: str) -> bool:
         turns = self.running(thread_id)
         with self._database.write() as connection:

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60.0
 """In which a body has to arrive."""
 
 
-async def read_object(request: Request) -> dict[str, Any]:
+async def read_object(request: Request, patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
     """Raises Refused. Only what says that it is JSON is read: a form in a web page can't say so unasked."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -33,10 +33,10 @@ async def read_object(request: Request) -> dict[str, Any]:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(415, "the body has to come without a content encoding")
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience):
             return parse(await request.body())
     except TimeoutError as error:
-        raise Refused(408, f"the body did not arrive within {PATIENCE_SECONDS:.0f} s") from error
+        raise Refused(408, f"the body did not arrive within {patience:.0f} s") from error
 
 
 def parse(body: bytes) -> dict[str, Any]:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from agent.agent import ServedAgent
     from agent.config import Settings
     from agent.principal import Principal
+    from agent.serving.model import ServedAgent
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ HEADER_SECONDS = 20.0
 
 HEADERS_BY = 1.0
 """Seconds after which a stream begins though its turn waits: until then a refusal is an HTTP status."""
+
+ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 TRACE_HEADER = "x-mlflow-return-trace-id"
 """By which MLflow's chat page asks for the id that it sends its feedback about."""
@@ -68,7 +70,7 @@ def serve(
     """
     import uvicorn
 
-    from agent.agent import ServedAgent
+    from agent.serving.model import ServedAgent
 
     with closing(ServedAgent(settings, **given)) as agent:
         lock = open_lock(settings.serve, agent.given["secrets"])
@@ -109,7 +111,8 @@ def build_app(served: ServedAgent, lock: Lock) -> App:
     server = AgentServer("ResponsesAgent", enable_chat_proxy=port is not None)
     server.chat_app_port = str(port)
     routes: list[Any] = server.app.router.routes
-    routes[:] = [*Routes(served).all(), *(route for route in routes if getattr(route, "path", "") in KEPT)]
+    own = Routes(served).all(proxied=port is not None)
+    routes[:] = [*own, *(route for route in routes if getattr(route, "path", "") in KEPT)]
     for kind in (Refused, InvalidRequest, HTTPException, Exception):
         server.app.add_exception_handler(kind, explain)
     return Door(server.app, lock)
@@ -121,7 +124,8 @@ class Routes:
     def __init__(self, served: ServedAgent) -> None:
         self.served = served
 
-    def all(self) -> list[BaseRoute]:
+    def all(self, proxied: bool) -> list[BaseRoute]:
+        """With a proxy for what is unknown, what is unknown below /v1 is still ours to refuse."""
         from starlette.routing import Route
 
         both = [
@@ -136,7 +140,8 @@ class Routes:
         ]
         routes = [(f"{prefix}{path}", method, call) for prefix in ("/v1", "") for path, method, call in both]
         routes += [("/invocations", "POST", self.respond), ("/ping", "GET", self.ping)]
-        return [Route(path, call, methods=[method]) for path, method, call in routes]
+        known: list[BaseRoute] = [Route(path, call, methods=[method]) for path, method, call in routes]
+        return [*known, Route("/v1/{path:path}", self.refuse, methods=ANY)] if proxied else known
 
     async def respond(self, request: Request) -> Response:
         asked = read_response_request(await read_object(request), self._caller(request))
@@ -185,6 +190,9 @@ class Routes:
         if request.path_params["model"] != self._model()["id"]:
             raise NotFound(f"There is no model {request.path_params['model']}.")
         return answer(self._model())
+
+    async def refuse(self, request: Request) -> Response:
+        raise NotFound(f"There is no {request.method} {request.url.path} here.")
 
     async def ping(self, request: Request) -> Response:
         return answer({"status": "healthy"})

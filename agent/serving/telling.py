@@ -35,15 +35,24 @@ def tell(
             for event in events:
                 if isinstance(event, TurnEnded) and event.result.refusal and not turn.request_id:
                     raise refuse_result(event.result)
-                yield from turn.take(event)
+                told = list(turn.take(event))
+                if isinstance(event, TurnEnded):
+                    note(asked, turn, index)
+                yield from told
+    except GeneratorExit:
+        note(asked, turn, index)
+        raise
     except NotFound as error:
         raise (refuse_previous(str(error)) if asked.request.after else refuse(error)) from error
     except InvalidRequest as error:
         raise refuse(error) from error
-    finally:
-        if index is not None and turn.request_id:
-            said = [*asked.request.history, HumanMessage(asked.request.text), AIMessage(turn.text)]
-            index.note_transcript(asked.request.principal.name, said, Place(turn.thread_id, turn.request_id))
+
+
+def note(asked: Asked, turn: Transcript, index: ThreadIndex | None) -> None:
+    """Before its last event is told: a client may answer to that at once."""
+    if index is not None and turn.request_id:
+        said = [*asked.request.history, HumanMessage(asked.request.text), AIMessage(turn.text)]
+        index.note_transcript(asked.request.principal.name, said, Place(turn.thread_id, turn.request_id))
 
 
 def recall(agent: Agent, principal: Principal, request_id: str) -> dict[str, Any]:

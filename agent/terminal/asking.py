@@ -66,4 +66,7 @@ def exit_code(result: ConversationResult, spoken: bool) -> int:
         return REFUSED
     from graph.endings import ENDS
 
+    if result.end == "run_running":
+        note = "The run ended with this program; ask in the chat, or raise limits.request_deadline, to wait for it."
+        print(note, file=sys.stderr)  # noqa: T201 - the command line
     return ENDS[result.end].exit_code

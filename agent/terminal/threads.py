@@ -16,6 +16,7 @@ from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from agent.threads import Exchange, Threads
+    from graph.types import Capsule
 
 QUESTION_CHARS = 80
 YES = ("y", "yes")
@@ -51,11 +52,13 @@ def show(options: Options, text: str) -> None:
     with threads_of(options) as threads:
         thread_id = threads.find(text)
         turns = threads.exchanges(thread_id)
+        about = threads.about(thread_id)
     if options.json:
         rows = [(number, turn.question, turn.answer) for number, turn in enumerate(turns, 1)]
         show_rows(("turn", "question", "answer"), rows, as_json=True)
     else:
         show_exchanges(thread_id, turns)
+        show_memory(about)
 
 
 def show_exchanges(thread_id: str, turns: Sequence[Exchange], console: Any = None) -> None:
@@ -68,6 +71,14 @@ def show_exchanges(thread_id: str, turns: Sequence[Exchange], console: Any = Non
     for number, turn in enumerate(turns, 1):
         console.print(Text(f"\n{number}  {visible(turn.question)}", style="bold"))
         console.print(Markdown(visible(turn.answer)) if console.is_terminal else Text(turn.answer))
+
+
+def show_memory(capsule: Capsule) -> None:
+    """What the analyst carries of the thread, in the words in which it is told."""
+    from agent.prompts import describe_capsule
+
+    if told := describe_capsule(capsule):
+        say(f"\n{visible(told)}")
 
 
 def rewind(options: Options, text: str, turns: int) -> None:
@@ -97,8 +108,12 @@ def confirm(question: str) -> bool:
 
 
 def cancel(options: Options, text: str) -> None:
-    with threads_of(options) as threads:
-        running = threads.cancel(text)
+    from agent.core import cancel_turn
+
+    running = cancel_turn(load(options).settings, text, secrets=os.environ.get)
+    if not running:
+        with threads_of(options) as threads:
+            running = threads.cancel(text)
     if not running:
         raise InvalidRequest(f"No turn runs on {text}: there is nothing to cancel.")
     say("The turn was told to stop; it ends within a few seconds.")

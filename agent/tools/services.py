@@ -130,6 +130,9 @@ class Jobs(Protocol):
     def start(self, order: JobOrder) -> str:
         """Start a run and return its id at once."""
 
+    def find(self, idempotency_token: str) -> str | None:
+        """The run that this token has started, or None when none is known here."""
+
     def poll(self, run_id: str) -> JobRun: ...
 
     def cancel(self, run_id: str) -> JobRun:

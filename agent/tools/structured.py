@@ -53,3 +53,26 @@ def cancellation() -> threading.Event:
     except RuntimeError:
         return threading.Event()
     return runtime.context.cancelled if runtime and runtime.context else threading.Event()
+
+
+def call_key_of(config: RunnableConfig) -> str | None:
+    """A text that is the same when this call is made again after a crash, and another for every other call.
+
+    A tool that does something outside hands it on, as an idempotency key, or looks first whether it was done.
+    """
+    key = (config.get("configurable") or {}).get("call_key")
+    return str(key) if key else None
+
+
+def begin_once(config: RunnableConfig, key: str, begin: Callable[[], str], found: Callable[[], str | None]) -> str:
+    """`begin()` at most once on the thread, whichever home asks; asked again, what `found()` says that it came to.
+
+    `begin` must be safe to call again in the home that has begun. Raises ToolException when it was begun elsewhere.
+    """
+    configurable = config.get("configurable") or {}
+    claims, place = configurable.get("claims"), configurable.get("place", "")
+    if claims is None or claims.claim(key, place) or claims.claimed(key) == place:
+        return begin()
+    if (known := found()) is not None:
+        return known
+    raise ToolException(f"It was begun before, in {claims.claimed(key)}, and is not begun again here.")

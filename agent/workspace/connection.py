@@ -72,15 +72,15 @@ def probe(host: str) -> None:
     """Raises InvalidRequest unless something answers there."""
     import requests
 
-    def ask() -> None:
-        requests.get(f"{host}/.well-known/databricks-config", timeout=PROBE_SECONDS, allow_redirects=False).close()
+    def ask() -> str | None:
+        try:
+            requests.get(f"{host}/.well-known/databricks-config", timeout=PROBE_SECONDS, allow_redirects=False).close()
+        except requests.RequestException as error:
+            return type(error).__name__
+        return None
 
-    try:
-        bounded(ask, f"The workspace {host} does not answer")
-    except requests.RequestException as error:
-        raise InvalidRequest(
-            f"The workspace {host} can't be reached ({type(error).__name__}): check DATABRICKS_HOST and the network."
-        ) from error
+    if trouble := bounded(ask, f"The workspace {host} does not answer"):
+        raise InvalidRequest(f"The workspace {host} can't be reached ({trouble}): check DATABRICKS_HOST.")
 
 
 def make_client(profile: str | None) -> WorkspaceClient:

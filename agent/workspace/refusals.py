@@ -54,12 +54,12 @@ def read_refusal(error: BaseException) -> Refusal:
 
 def refusals() -> tuple[type[BaseException], ...]:
     """All that the SDK raises when a call does not come to a good end: a no, a lost connection, an answer that can't be
-    read, credentials that can't be had.
+    read or lacks what it needs (KeyError), credentials that can't be had.
     """
     from databricks.sdk.errors.base import DatabricksError
     from requests import RequestException
 
-    return (DatabricksError, RequestException, TimeoutError, ConnectionError, ValueError)
+    return (DatabricksError, RequestException, TimeoutError, ConnectionError, ValueError, KeyError)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from graph.context import RunContext
 from graph.events import CallAnswered, StageReached
 from graph.program import Program
 from graph.state import DelegationState
-from graph.types import Approval, Artifact, Delegation, Rejection, Turn
+from graph.types import Approval, Artifact, Delegation, Rejection
 
 
 def delegated(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def delegated(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     ctx, call = runtime.context, state["call"]
     blob = call["args"].get("code")
     program = Program(blob) if isinstance(blob, str) else None
-    rejection = run_guards(ctx, program, state["turn"])
+    rejection = run_guards(ctx, program, state.get("number", 1))
     if rejection is not None:
         return reject(ctx, state, str(blob), rejection)
     assert program is not None
@@ -33,13 +33,14 @@ def delegated(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     return {"artifact": artifact, "delegation": delegation, "delegations": {delegation.artifact_id: delegation}}
 
 
-def run_guards(ctx: RunContext, program: Program | None, turn: Turn) -> Rejection | None:
-    """The first guard's objection. A call without code, or one too many, needs no guard."""
+def run_guards(ctx: RunContext, program: Program | None, number: int) -> Rejection | None:
+    """The first guard's objection. A call without code, or the turn's `number`-th when that is one too many,
+    needs no guard."""
     if ctx.cancelled.is_set():
         return Rejection("CANCELLED", "The request was cancelled before this code was run.")
     if program is None:
         return Rejection("FORMAT_VALIDATION_ERROR", "The argument `code` is missing or no text. Send one text.")
-    if turn.delegations > ctx.limits.max_delegations:
+    if number > ctx.limits.max_delegations:
         most = ctx.limits.max_delegations
         return Rejection("TOO_MANY_DELEGATIONS", f"A turn has at most {most} delegations. Answer with what you have.")
     verdict = next((said for guard in ctx.guards if (said := guard(program))), None)

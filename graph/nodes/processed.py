@@ -8,10 +8,9 @@ from langgraph.runtime import Runtime
 from graph.capsule import entry
 from graph.context import RunContext
 from graph.digest import digest, is_short, report
-from graph.errors import BackendUnavailable
 from graph.events import ChunkRead
 from graph.nodes.delegated import announce
-from graph.nodes.executed import answer_call
+from graph.nodes.executed import answer_call, lose
 from graph.state import DelegationState
 from graph.types import Delegation, ExecutionResult
 
@@ -21,7 +20,7 @@ def processed(state: DelegationState, runtime: Runtime[RunContext]) -> dict[str,
     ctx, delegation = runtime.context, state["delegation"]
     result = ctx.artifacts.result(delegation.artifact_id)
     if result is None:
-        raise BackendUnavailable(f"{delegation.artifact_id} has ended and its result.json can't be found")
+        return lose(ctx, state, "it has ended and its result.json can't be found")
     text = read_out(ctx, delegation, result)
     ctx.artifacts.write_digest(delegation.artifact_id, text)
     ctx.records.advance(delegation.artifact_id, "consumed", {"digest_chars": len(text)})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from agent.data.catalogue import CHARS, catalogue, report_lines, words_of
+from agent.data.catalogue import CHARS, catalogue, words_of
 from agent.data.facts import Column
+from agent.data.loading import Progress
 from agent.data.reading.found import Aside
+from agent.data.report import column_rows, progress_line, report_lines
 from agent.data.warehouse import Table
 from tests.data.conftest import OpenFiles
 
@@ -84,6 +86,21 @@ def test_a_person_is_told_a_line_a_table(open_files: OpenFiles):
         "amount looks like a number but for 'see note'",
         "not loaded: b.docx: .docx is no kind of data that is read here",
     ]
+
+
+def test_a_tables_columns_are_told_with_types_nulls_values_and_hints(open_files: OpenFiles):
+    warehouse = open_files({"a.csv": "id,City,when\n1,Oslo,31/12/2023\n2,,01/01/2024\n"})
+    assert column_rows(warehouse.tables()[0]) == [
+        ("id", "int", "0%", "1 to 2", ""),
+        ("City", "text", "50%", "Oslo", ""),
+        ('"when"', "date", "0%", "2023-12-31 to 2024-01-01", "dates read as day/month/year"),
+    ]
+
+
+def test_progress_is_told_in_tables_and_gigabytes():
+    assert progress_line(Progress(1, 2, 5, 10, "a")) == "loaded 1 of 2 tables: a"
+    told = progress_line(Progress(12, 300, 400_000_000, 2_000_000_000, "sales"))
+    assert told == "loaded 12 of 300 tables, 0.4 of 2.0 GB: sales"
 
 
 def test_words_are_known_in_the_plural():

@@ -126,6 +126,27 @@ def test_closing_while_files_load_ends_at_once_and_wakes_who_waits(tmp_path: Pat
     assert not list((tmp_path / "home" / "warehouse" / "catalogs").iterdir())
 
 
+def test_a_session_that_is_closed_waits_no_longer_for_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    gate = Gate(monkeypatch, "slow")
+    data = write(tmp_path / "data", {"slow.csv": CSV})
+    with open_warehouse(tmp_path / "home", False, [data], wait=0) as warehouse:
+        session = warehouse.session()
+        failed: list[str] = []
+
+        def ask() -> None:
+            with pytest.raises(QueryFailed) as caught:
+                session.query("FROM slow")
+            failed.append(str(caught.value))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert gate.reached.wait(PATIENCE)
+        session.close()
+        asking.join(PATIENCE)
+        assert failed == ["the statement was given up while its tables were being loaded"]
+        gate.opened.set()
+
+
 def test_tables_that_were_made_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     data = write(tmp_path / "data", {"a.csv": CSV, "b.csv": "x\n1\n"})
     open_warehouse(tmp_path / "home", False, [data]).close()

@@ -181,9 +181,13 @@ def test_a_turn_past_its_time_gives_the_best_so_far() -> None:
 
 
 def test_more_delegations_than_a_turn_may_have_are_refused_with_the_limit() -> None:
-    world = World(ScriptedModel(together(*[delegates(c) for c in "abc"]), says("ok")), limits=Limits(max_delegations=2))
-    world.ask("go")
+    reply = together(*[delegates(code) for code in "abc"])
+    runs = {code: ran(code) for code in "abc"}
+    world = World(ScriptedModel(reply, says("ok")), runs, limits=Limits(max_delegations=2))
+    values = world.ask("go")
+    assert sorted(world.backend.started) == ["a", "b"], "those within the limit run"
     assert "at most 2" in world.shown()
+    assert_every_call_is_answered(values["messages"])
 
 
 def test_the_answer_is_streamed_word_by_word() -> None:

@@ -18,8 +18,9 @@ from agent.models.scripted import ScriptedModel
 from graph.blob import BlobError
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.builder import build_graph
+from graph.claims import MemoryClaims
 from graph.context import Handler, Model, RunContext, RunHost, SystemClock
-from graph.errors import BackendUnavailable
+from graph.errors import BackendUnavailable, RunLost
 from graph.events import Event, StageReached
 from graph.program import Program
 from graph.types import CHECKPOINTED, Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Turn
@@ -59,6 +60,8 @@ class Runs:
     cancelled: list[str] = field(default_factory=list)
     by_token: dict[str, Artifact] = field(default_factory=dict)
     unreachable: int = 0
+    gone: set[str] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
 
     def submit(self, artifact: Artifact, idempotency_token: str, host: RunHost) -> str:
         if self.unreachable:
@@ -69,10 +72,17 @@ class Runs:
             self.started.append(artifact.code)
         return f"run_{artifact.artifact_id[4:]}"
 
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        if artifact.artifact_id in self.gone:
+            raise RunLost(f"the folder of {artifact.artifact_id} is gone")
+        return f"run_{artifact.artifact_id[4:]}" if idempotency_token in self.by_token else None
+
     def poll(self, run_id: str) -> RunStatus | ExecutionResult:
+        if f"art_{run_id[4:]}" in self.gone:
+            raise RunLost(f"nothing is left of {run_id}")
         artifact = next(a for a in self.by_token.values() if a.artifact_id[4:] == run_id[4:])
         if run_id in self.cancelled:
-            return self.left(artifact, failed("cancelled"))
+            return self.left(artifact, failed(self.reasons[self.cancelled.index(run_id)]))
         run = self.runs[artifact.code.strip()]
         outcome = run() if callable(run) else run
         return "running" if outcome is None else self.left(artifact, outcome)
@@ -82,8 +92,9 @@ class Runs:
         self.artifacts.results[artifact.artifact_id] = result
         return result
 
-    def cancel(self, run_id: str) -> None:
+    def cancel(self, run_id: str, reason: str = "cancelled") -> None:
         self.cancelled.append(run_id)
+        self.reasons.append(reason)
 
 
 @dataclass
@@ -130,8 +141,11 @@ class Records:
 
 
 class Prompts:
-    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any]) -> str:
+    def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
         return f"You are the analyst. {capsule} {dict(scoped)}"
+
+    def remember(self, capsule: Capsule) -> str:
+        return f"remember: {capsule.constraints}"
 
     def chunk(self, instruction: str, part: int, parts: int) -> str:
         return f"chunk {part} of {parts}: {instruction}"
@@ -197,10 +211,12 @@ class World:
         self.events: list[Event] = []
         self.config: Any = {"configurable": {"thread_id": "t"}, "recursion_limit": 1_000}
         self.turns = 0
+        self.models: dict[str, Any] = {}
+        self.claims = MemoryClaims()
 
     def context(self, deadline: float | None = None, until: float | None = None) -> RunContext:
         clock = SystemClock()
-        return RunContext(
+        context = RunContext(
             base_model=Model(self.model.bind_tools(list(self.tools.values())), "scripted", 1.0, 2.0),
             sub_model=Model(self.sub_model, "reader", 1.0, 2.0),
             prompts=Prompts(),
@@ -219,7 +235,15 @@ class World:
             until=None if until is None else clock.monotonic() + until,
             thread_id="t",
             emit=self.events.append,
+            claims=self.claims,
+            place="here",
         )
+        return replace(context, **self.models)
+
+    def later(self, seconds: float, act: Callable[[World], None]) -> None:
+        timer = threading.Timer(seconds, act, [self])
+        timer.daemon = True
+        timer.start()
 
     def ask(self, question: str, **times: float) -> dict[str, Any]:
         self.turns += 1

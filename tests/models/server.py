@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 Answer = Callable[[dict[str, Any]], Response]
+SSE = "text/event-stream"
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
@@ -139,6 +140,11 @@ def breaks_off(*words: str) -> Answer:
         raise ConnectionResetError("the server went away")
 
     return lambda body: StreamingResponse(events(), media_type="text/event-stream", headers={"content-length": "99999"})
+
+
+def no_end(*words: str) -> Answer:
+    """A stream that is closed in good order, without a finish reason: a proxy that gave up."""
+    return lambda body: StreamingResponse((event({"content": f"{word} "}, None) for word in words), media_type=SSE)
 
 
 def whole(message: dict[str, Any], finish: str) -> Response:

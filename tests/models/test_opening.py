@@ -14,13 +14,14 @@ from agent.config import ModelSettings
 from agent.models import cancellable, close_model, open_model
 from agent.models.scripted import ScriptedModel, says
 from graph.context import Model
-from graph.errors import Cancelled, ModelUnavailable
+from graph.errors import BrokenOff, Cancelled, ModelUnavailable, OutOfTime, TooLong, Withheld
 from tests.models.server import (
     breaks_off,
     call,
     error_event,
     filtered,
     no_choices,
+    no_end,
     serving,
     slow,
     status,
@@ -208,7 +209,7 @@ def test_a_stream_that_breaks_off_midway_is_not_told_twice(server):
     heard = []
     stream = opened(server.will(breaks_off("so ", "far "), text("again"))).chat.stream("hello")
     heard.extend(next(stream).text for _ in range(2))
-    with pytest.raises(ModelUnavailable, match="broke its reply off midway"):
+    with pytest.raises(BrokenOff, match="broke its reply off midway"):
         list(stream)
     assert ("".join(heard).strip(), len(server.asked)) == ("so far", 1)
 
@@ -232,6 +233,39 @@ def test_a_cancelled_request_does_not_wait_for_a_model_that_keeps_silent(server,
     with pytest.raises(Cancelled):
         asked(model, way)
     assert time.monotonic() - started < 1.5
+
+
+@WAYS
+def test_a_turn_whose_time_is_over_does_not_wait_for_a_model(server, way):
+    server.will(status(429, headers={"retry-after": "4"}), slow(3.0, text("late")))
+    model = cancellable(opened(server), threading.Event(), until=time.monotonic() + 0.2)
+    started = time.monotonic()
+    with pytest.raises(OutOfTime):
+        asked(model, way)
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_stream_that_ends_without_an_end_is_broken_off(server):
+    with pytest.raises(BrokenOff):
+        asked(opened(server.will(no_end("The total", "is 4"))), "streamed")
+
+
+@WAYS
+def test_what_is_too_long_and_what_every_model_blocks_can_be_told_apart(server, way):
+    with pytest.raises(TooLong):
+        asked(opened(server.will(status(400, "context_length_exceeded")), fallbacks=("large",)), way)
+    with pytest.raises(Withheld):
+        asked(opened(server.will(status(400, "content_filter"), filtered), fallbacks=("large",)), way)
+    with pytest.raises(ModelUnavailable) as caught:
+        asked(opened(server.will(status(400, "content_filter"), status(401)), fallbacks=("large",)), way)
+    assert not isinstance(caught.value, Withheld)
+
+
+def test_the_next_model_can_be_asked_what_is_too_long_for_the_first(server):
+    model = opened(server.will(text("from the large one")), fallbacks=("large",), max_output_tokens=77)
+    assert (model.name, model.fallback.name, model.fallback.fallback) == ("small", "large", None)
+    assert asked(model.fallback, "invoked").text == "from the large one"
+    assert (server.asked[0]["model"], model.max_output_tokens) == ("large", 77)
 
 
 def test_cancelling_one_request_leaves_the_others_alone(server):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from agent.agent import ServedAgent, within_deadline
 from agent.config import Settings
 from agent.models.scripted import ScriptedModel, delegates, says
+from agent.serving.model import ServedAgent, within_deadline
 
 Opener = Callable[..., ServedAgent]
 
@@ -57,6 +57,18 @@ def test_nothing_is_opened_before_the_first_request_and_it_opens_again_after_a_c
     agent.close()
 
     assert agent.predict(asked("second", thread_id="t")).output[-1].content[0]["text"] == "two"
+
+
+def test_a_busy_thread_is_a_conflict(served: Opener):
+    agent = served(delegates("import time; time.sleep(20)"), checkpointer={"on_busy": "reject"})
+    first = agent.predict_stream(asked("first", thread_id="t"))
+    next(event for event in first if event.type == "response.output_item.done")
+
+    with pytest.raises(MlflowException, match="busy") as refused:
+        agent.predict(asked("second", thread_id="t"))
+    first.close()
+
+    assert refused.value.get_http_status_code() == 409
 
 
 def test_the_settings_logged_with_the_model_are_taken_over(tmp_path: Path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import httpx
 import pytest
 from openai import APIError, BadRequestError, ConflictError, NotFoundError, OpenAI
 
-from tests.serving.processes import scripted_server
+from tests.serving.processes import free_port, running, scripted_server
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -351,3 +353,28 @@ def test_a_stream_ends_with_done_in_both_protocols(url: str) -> None:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert lines[-1] == "data: [DONE]"
         assert all("error" not in json.loads(line.removeprefix("data: ")) for line in lines[:-1])
+
+
+def test_a_chat_page_is_shown_under_the_servers_own_address(tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("<h1>Chat</h1>")
+    port = free_port()
+    page = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    with running(page, cwd=tmp_path / "page", log=tmp_path / "page.log"):
+        until(lambda: answers(f"http://127.0.0.1:{port}/"))
+        with scripted_server(tmp_path, serve={"port": 0, "chat_app_port": port}) as (url, _):
+            shown = httpx.get(f"{url}/")
+            asked = httpx.post(f"{url}/responses", json={"input": "Hello"}, headers={"origin": url})
+            unknown = httpx.post(f"{url}/v1/nothing", json={})
+            foreign = httpx.get(f"{url}/", headers={"host": "evil.example.com"})
+
+    assert "<h1>Chat</h1>" in shown.text
+    assert asked.status_code == 200
+    assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, "invalid_request_error")
+    assert foreign.status_code == 421
+
+
+def answers(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(url).status_code == 200
+    return False

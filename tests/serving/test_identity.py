@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import pytest
 from mlflow.exceptions import MlflowException
 
-from agent.agent import ServedAgent
 from agent.config import Settings
 from agent.models.scripted import ScriptedModel
 from agent.principal import LOCAL
 from agent.serving.door import ENDPOINT
 from agent.serving.identity import principal_of_model
+from agent.serving.model import ServedAgent
 
 USERS = {"Bearer token-of-ada": "ada@example.com", "Bearer token-of-bob": "bob@example.com"}
 KEPT_UNDER = "invokers_token"

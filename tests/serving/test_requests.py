@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from starlette.requests import Request as HttpRequest
 
 from agent.core import Request
+from agent.serving.body import read_object
+from agent.serving.errors import Refused
 from agent.serving.responses import read_response_request
 from graph.errors import InvalidRequest
 
@@ -97,3 +101,26 @@ def test_inputs_that_a_platform_adds_are_left_alone():
 def test_a_bad_request_is_refused_with_the_field_to_change(items: list[Any], fields: dict[str, Any], complaint: str):
     with pytest.raises(InvalidRequest, match=complaint):
         asked(*items, **fields)
+
+
+def test_history_and_instructions_are_told_apart_from_the_question() -> None:
+    request = asked(
+        {"role": "system", "content": "Be brief."}, *HISTORY, user("And invoices?"), instructions="In German."
+    )
+
+    assert [(message.type, message.text) for message in request.history] == [
+        ("human", "How many vendors are there?"),
+        ("ai", "300."),
+    ]
+    assert request.instructions == "In German.\n\nBe brief."
+
+
+def test_a_body_is_waited_for_so_long() -> None:
+    async def slow() -> dict[str, Any]:
+        await asyncio.sleep(30)
+        return {}
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    with pytest.raises(Refused) as refused:
+        asyncio.run(read_object(HttpRequest(scope, slow), patience=0.05))
+    assert refused.value.status == 408

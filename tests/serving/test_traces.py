@@ -14,10 +14,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
-from agent.agent import ServedAgent
 from agent.config import Settings
 from agent.core import Agent, Request, open_agent
 from agent.models.scripted import ScriptedModel, delegates, fails, says, together
+from agent.serving.model import ServedAgent
 from agent.tracing.turns import flush, prepare, run_with_trace
 from graph.errors import ModelUnavailable
 from graph.events import StageReached, TurnEnded

@@ -13,7 +13,7 @@ from agent.data.reading.cells import kind
 
 DELIMITERS = (",", ";", "\t", "|", "\x1f", "\x01")
 TABBED = (".tsv", ".tab")
-CLEAN_ROWS = 100
+CLEAN_ROWS = 40
 LONGEST_RECORD = 400
 """Lines that a quoted cell may span. A quote that is opened and never closed would swallow the rest of the file."""
 

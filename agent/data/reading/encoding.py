@@ -25,7 +25,7 @@ SHOWN = {
     "utf-16-be": "UTF-16",
     "utf-32": "UTF-32",
 }
-PROBE = 1 << 20
+PROBE = 1 << 18
 FOREIGN = 0.25
 """From this share of bytes above ASCII on, a text that is not UTF-8 is not in Latin letters."""
 
@@ -133,15 +133,19 @@ def _utf8_counts(head: bytes) -> tuple[int, int]:
     while start < len(head):
         try:
             text = decoder.decode(head[start:])
-            return good + sum(letter > "\x7f" for letter in text), bad
+            return good + _beyond_ascii(text), bad
         except UnicodeDecodeError as error:
-            good += sum(letter > "\x7f" for letter in head[start : start + error.start].decode("utf-8"))
+            good += _beyond_ascii(head[start : start + error.start].decode("utf-8"))
             start += max(error.end, error.start + 1)
             bad += 1
             decoder.reset()
         if bad > 500:
             break
     return good, bad
+
+
+def _beyond_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _single_byte(head: bytes) -> str:

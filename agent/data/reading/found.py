@@ -70,7 +70,12 @@ class DataFile:
 
     @property
     def may_be_prose(self) -> bool:
-        return _suffix(PurePosixPath(self.member or self.path.name)) in MAYBE
+        return self.suffix in MAYBE
+
+    @property
+    def suffix(self) -> str:
+        """In lower case, below that of a packer."""
+        return _suffix(PurePosixPath(self.member or self.path.name))
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from agent.data.reading.encoding import PROBE, Encoding, find_encoding
 from agent.data.reading.engine import count_rows
@@ -209,7 +210,7 @@ def _as_lines(found: JsonRows, scratch: Path) -> tuple[Path, int]:
     as_it_is = found.form != "object" and not found.file.packed and encoding.name == "utf-8"
     if as_it_is and not isinstance(found, _Rewritten):
         return found.file.path, 0
-    path = scratch / "rows.jsonl"
+    path = scratch / f".{uuid4().hex}.jsonl"
     broken = 0
     with path.open("w", encoding="utf-8", errors="replace") as lines:
         for row in _rows(found, encoding):

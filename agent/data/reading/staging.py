@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 BATCH_ROWS = 20_000
-FAST_BYTES = 8 << 20
+FAST_BYTES = 1 << 20
 """From this size on a text that is in order is read by the engine, which is many times faster."""
 BLANK = "[ \\t\\r\\n\u00a0\ufeff]"
 TRIMMED = (
@@ -34,18 +34,21 @@ WIDER = 64
 """How many cells more than its head a row may have; the rest is joined into the last one."""
 
 
-def stage(connection: DuckDBPyConnection, grid: Grid, table: str, scratch: Path, as_they_stand: bool = False) -> None:
-    """Make `table` of all rows of `grid`; raises DataUnreadable. Without spaces around cells, empty ones NULL.
+def stage(connection: DuckDBPyConnection, grid: Grid, table: str, scratch: Path, as_they_stand: bool = False) -> Grid:
+    """Make `table` of all rows of `grid`, and return how it was read; raises DataUnreadable.
 
-    `scratch` is a folder for a large file's text when it is packed or not in UTF-8.
+    Without spaces around cells, empty ones NULL, unless they are wanted `as_they_stand`. `scratch` is a folder for a
+    large file's text when it is packed or not in UTF-8.
     """
     cell = "{}" if as_they_stand else TRIMMED
     if _is_large(grid) and _stage_fast(connection, grid, table, scratch, cell):
-        return
+        return grid
     try:
         _stage_rows(connection, grid.rows(), len(grid.names), table, cell)
     except csv.Error:
-        _stage_rows(connection, grid.without_quotes().rows(), len(grid.names), table, cell)
+        grid = grid.without_quotes()
+        _stage_rows(connection, grid.rows(), len(grid.names), table, cell)
+    return grid
 
 
 def _is_large(grid: Grid) -> bool:
@@ -103,32 +106,39 @@ def _cells(width: int, cell: str) -> str:
 
 
 def _stage_fast(connection: DuckDBPyConnection, grid: Grid, table: str, scratch: Path, cell: str) -> bool:
-    """The rows above the data as they are, the rest by the engine; False where the engine meets anything odd."""
-    import duckdb
-
+    """The rows above the data as they are, the rest by the engine; False where it meets more than short rows."""
     width = len(grid.names)
     above = list(islice(grid.rows(), grid.layout.first))
+    skipped = _lines(grid, len(above))
     with _plain_text(grid, scratch) as path:
-        try:
+        for padded in (False, True):
             _stage_rows(connection, iter(above), width, table, cell)
-            connection.execute(
-                f"INSERT INTO {table} SELECT {len(above)} + row_number() OVER (), {_cells(width, cell)} "  # noqa: S608
-                f"FROM {_csv_source(grid, path, _lines(grid, len(above)))}"
-            )
-        except duckdb.InterruptException:
-            raise
-        except duckdb.Error:
-            return False
+            source = _csv_source(grid, path, skipped, padded)
+            rows = f"SELECT {len(above)} + row_number() OVER (), {_cells(width, cell)} FROM {source}"  # noqa: S608
+            if _is_inserted(connection, f"INSERT INTO {table} {rows}"):
+                return True
+    return False
+
+
+def _is_inserted(connection: DuckDBPyConnection, sql: str) -> bool:
+    import duckdb
+
+    try:
+        connection.execute(sql)
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error:
+        return False
     return True
 
 
-def _csv_source(grid: Grid, path: Path, skipped: int) -> str:
+def _csv_source(grid: Grid, path: Path, skipped: int, padded: bool) -> str:
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(1, len(grid.names) + 1))
     quote = literal('"' if grid.dialect.quoted else "")
     return (
         f"read_csv({literal(str(path))}, auto_detect = false, header = false, skip = {skipped}, "
         f"delim = {literal(grid.dialect.delimiter)}, quote = {quote}, escape = {quote}, "
-        f"columns = {{{columns}}}, strict_mode = true, max_line_size = 16777216)"
+        f"columns = {{{columns}}}, strict_mode = true, null_padding = {str(padded).lower()}, max_line_size = 16777216)"
     )
 
 

@@ -37,7 +37,7 @@ def take(connection: DuckDBPyConnection, grid: Grid, into: str, label: str | Non
 
     Raises DataUnreadable.
     """
-    stage(connection, grid, STAGED, scratch)
+    grid = stage(connection, grid, STAGED, scratch)
     used = widths(connection, STAGED)
     grid, long_note, long_where = _widened(connection, grid, used)
     footer = _footer(connection, grid)

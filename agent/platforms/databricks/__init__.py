@@ -49,6 +49,7 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
         scopes=scopes,
         index=ThreadIndex(scopes.store),
         questions=LongQuestions(settings.home / "questions"),
+        place=f"{client_of(given)().config.host}{settings.databricks.volume}",
     )
 
 

@@ -76,6 +76,10 @@ class WorkspaceJobs:
             settings = self.client().jobs.get(int(self.job_id or 0)).settings
         return bool(settings and settings.parameters)
 
+    def find(self, idempotency_token: str) -> str | None:
+        """None: which run a token has started is known when it is started again, and only then."""
+        return None
+
     def poll(self, run_id: str) -> JobRun:
         with named(JobsUnavailable, f"Run {run_id}", SETTING):
             run = self.client().jobs.get_run(int(run_id))

@@ -39,5 +39,9 @@ class RefusedBackend:
             raise InvalidRequest(f"{run_id!r} is no run id")
         return result
 
-    def cancel(self, run_id: str) -> None:
+    def find(self, artifact: Artifact, idempotency_token: str) -> str | None:
+        """None: a refusal is said again."""
+        return None
+
+    def cancel(self, run_id: str, reason: str = "") -> None:
         self.poll(run_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +12,7 @@ from agent.platforms.checkpointer import open_saver
 from agent.platforms.models import open_models
 from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
 from graph.context import RunContext
+from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -25,26 +25,35 @@ if TYPE_CHECKING:
     from agent.execution.local import LocalBackend
     from agent.platforms.local.remote_warehouse import RemoteWarehouse
     from agent.principal import Principal
+    from agent.records.book import RecordBook
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
     from agent.data.question import LongQuestions
+    from agent.platforms.local.genie import Conversations
     from agent.records.index import ThreadIndex
     from agent.records.scopes import open_scopes
-    from agent.records.sqlite import open_records
 
-    make_home(settings.home)
-    records = stack.enter_context(
-        open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
-    )
+    records = open_record_store(settings, given, stack)
+    saver = stack.enter_context(open_saver(settings, given))
     scopes = stack.enter_context(open_scopes(settings.scopes_path))
     return Stores(
-        saver=stack.enter_context(open_saver(settings, given)),
+        saver=saver,
         records=records,
         artifacts=open_artifacts(settings, given, stack),
         scopes=scopes,
         index=ThreadIndex(scopes.store),
         questions=LongQuestions(settings.home / "questions"),
+        keepers=(Conversations(settings.home.absolute() / "genie"),),
+    )
+
+
+def open_record_store(settings: Settings, given: Given, stack: ExitStack) -> RecordBook:
+    from agent.records.sqlite import open_records
+
+    make_home(settings.home)
+    return stack.enter_context(
+        open_records(settings.records_path, settings.app_name, settings.tracing.max_payload_chars)
     )
 
 
@@ -67,6 +76,10 @@ def open_backend(settings: Settings, artifacts: FolderArtifacts) -> LocalBackend
     from agent.execution.run import RunLimits
 
     chosen = settings.execution
+    if chosen.backend != "local":
+        raise InvalidRequest(
+            f"execution.backend {chosen.backend} goes with mode databricks: set mode, or leave it out."
+        )
     limits = RunLimits(
         seconds=settings.limits.run_seconds,
         memory_bytes=chosen.memory_mb << 20,
@@ -117,7 +130,7 @@ def open_workbench(
         schema=source.schema or warehouse.schema,
     )
     context = RunContext(
-        base_model=replace(base, chat=base.chat.bind_tools(list(tools.values()))),  # type: ignore[attr-defined]
+        base_model=base.bind_tools(list(tools.values())),
         sub_model=sub,
         prompts=AgentPrompts(
             mode=settings.mode,

@@ -49,12 +49,11 @@ class LocalGenie:
         self._warehouse = warehouse
         self._ask = ask
         self._prompt = prompt
-        self._folder = folder
-        self._writing = Lock()
+        self._conversations = Conversations(folder)
 
     def ask(self, question: str, thread_id: str, cancelled: Event | None = None) -> GenieAnswer:
         """Let the model try again with the error when its SQL fails; raises GenieUnavailable after ATTEMPTS."""
-        conversation = self._remembered(thread_id)
+        conversation = self._conversations.remembered(thread_id)
         failed: list[Exchange] = []
         for _ in range(ATTEMPTS):
             tables = catalogue(self._warehouse.tables(), question)
@@ -67,7 +66,7 @@ class LocalGenie:
             except InvalidRequest as error:
                 failed.append(Exchange(question, sql, str(error)))
                 continue
-            self._remember(thread_id, Exchange(question, sql))
+            self._conversations.remember(thread_id, Exchange(question, sql))
             return answer
         raise GenieUnavailable(f"the SQL failed: {failed[-1].error} The last one was: {failed[-1].sql}")
 
@@ -79,21 +78,36 @@ class LocalGenie:
         text = FENCE.sub("", reply).strip() if FENCE.search(reply) else ""
         return GenieAnswer(text, sql, tuple(found.column_names), rows, len(rows), found.num_rows > ROWS)
 
-    def _remembered(self, thread_id: str) -> list[Exchange]:
-        path = self._path(thread_id)
-        if not path.exists():
-            return []
-        return [Exchange(**item) for item in json.loads(path.read_text())]
 
-    def _remember(self, thread_id: str, exchange: Exchange) -> None:
+class Conversations:
+    """What each thread asked, in a file of its own in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writing = Lock()
+
+    def remembered(self, thread_id: str) -> list[Exchange]:
+        """A file that can't be read is a conversation that has not begun."""
+        try:
+            return [Exchange(**item) for item in json.loads(self._path(thread_id).read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def remember(self, thread_id: str, exchange: Exchange) -> None:
         """One reply of the analyst may ask several questions at the same time."""
         path = self._path(thread_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._writing:
-            kept = [*self._remembered(thread_id), exchange][-REMEMBERED:]
+            kept = [*self.remembered(thread_id), exchange][-REMEMBERED:]
             written = path.with_suffix(".new")
-            written.write_text(json.dumps([asdict(one) for one in kept]))
-            written.replace(path)
+            try:
+                written.write_text(json.dumps([asdict(one) for one in kept]), encoding="utf-8")
+                written.replace(path)
+            finally:
+                written.unlink(missing_ok=True)
+
+    def forget(self, thread_id: str) -> None:
+        self._path(thread_id).unlink(missing_ok=True)
 
     def _path(self, thread_id: str) -> Path:
         return self._folder / f"{sha256(thread_id.encode(errors='surrogatepass')).hexdigest()[:32]}.json"

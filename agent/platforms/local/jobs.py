@@ -59,7 +59,7 @@ class LocalJobs:
     def start(self, order: JobOrder) -> str:
         parameters = dict(order.parameters)
         notebook = self._chosen(parameters.pop(NOTEBOOK, None))
-        run_id = str(int(sha256(order.idempotency_token.encode()).hexdigest()[:12], 16))
+        run_id = run_id_of(order.idempotency_token)
         folder = self._home / run_id
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +69,10 @@ class LocalJobs:
             raise JobsUnavailable(f"its folder {folder} can't be written: {error.strerror}.") from error
         launch(folder)
         return run_id
+
+    def find(self, idempotency_token: str) -> str | None:
+        run_id = run_id_of(idempotency_token)
+        return run_id if (self._home / run_id / "job.json").is_file() else None
 
     def poll(self, run_id: str) -> JobRun:
         folder = self._run_folder(run_id)
@@ -118,6 +122,10 @@ class LocalJobs:
         if folder is None or not (folder / "job.json").is_file():
             raise JobsUnavailable(f"there is no run {run_id!r}.")
         return folder
+
+
+def run_id_of(idempotency_token: str) -> str:
+    return str(int(sha256(idempotency_token.encode()).hexdigest()[:12], 16))
 
 
 def is_notebook(path: Path) -> bool:
