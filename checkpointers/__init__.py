@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from checkpointers.duckdb import DuckDBSaver
     from checkpointers.encryption import AesGcm
     from checkpointers.errors import (
+        BlockedType,
         CorruptRow,
+        DamagedLog,
         LeaseLost,
         NewerSchema,
         NotADatabase,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
         ThreadBusy,
     )
     from checkpointers.lakebase import LakebaseSaver
-    from checkpointers.lease import Lease
+    from checkpointers.lease import Lease, held_threads, request_cancel
     from checkpointers.postgres import PostgresSaver
     from checkpointers.records import ThreadInfo
     from checkpointers.registry import CHECKPOINTERS, open_checkpointer
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 __all__ = [
     "CHECKPOINTERS",
     "AesGcm",
+    "BlockedType",
     "CorruptRow",
+    "DamagedLog",
     "DuckDBSaver",
     "LakebaseSaver",
     "Lease",
@@ -56,7 +60,9 @@ __all__ = [
     "StoreUnavailable",
     "ThreadBusy",
     "ThreadInfo",
+    "held_threads",
     "open_checkpointer",
+    "request_cancel",
 ]
 
 _HOMES = {
@@ -66,6 +72,8 @@ _HOMES = {
     "DuckDBSaver": "duckdb",
     "LakebaseSaver": "lakebase",
     "Lease": "lease",
+    "held_threads": "lease",
+    "request_cancel": "lease",
     "PostgresSaver": "postgres",
     "Retention": "retention",
     "Saver": "saver",

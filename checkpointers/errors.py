@@ -8,9 +8,13 @@ StoreError
 ├── StoreReadOnly       the file or its folder can't be written
 ├── StoreUnavailable    the server can't be reached, or refuses the credentials
 ├── CorruptRow          a row doesn't decode
+├── BlockedType         a saved object's class isn't among those that may be revived
+├── DamagedLog          steps in the write-ahead log can't be read
 ├── ThreadBusy          another run holds the thread (names it)
 └── LeaseLost           this run no longer holds the thread
 """
+
+from collections.abc import Sequence
 
 
 class StoreError(Exception):
@@ -70,6 +74,24 @@ class CorruptRow(StoreError):
             "checkpoint (list the thread with `before` this one), restore the file from a backup, or delete the thread."
         )
         self.what = what
+
+
+class BlockedType(StoreError):
+    def __init__(self, kinds: Sequence[tuple[str, str]]) -> None:
+        lines = ", ".join(repr(kind) for kind in dict.fromkeys(kinds))
+        super().__init__(
+            f"the state holds objects that may not be revived: open the saver with allowed_types=[{lines}]. "
+            "What is saved is not affected."
+        )
+        self.kinds = tuple(dict.fromkeys(kinds))
+
+
+class DamagedLog(StoreError):
+    def __init__(self, path: str, detail: str, kept: str) -> None:
+        super().__init__(
+            f"{path}: acknowledged steps can't be read from its log ({detail}). The log is kept as {kept}. Restore "
+            "both files from a backup, or open the store again to go on without these steps."
+        )
 
 
 class ThreadBusy(StoreError):

@@ -7,6 +7,7 @@ is much faster when no file grows; a frame counts when its checksum fits and its
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import struct
 import threading
@@ -14,12 +15,13 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 _FRAME = struct.Struct("<IIQ")
 _GROW = 1 << 20
 
 
 class Journal:
-    """`last` is the sequence of the newest frame that need not be recovered."""
+    """`last` is the sequence of the newest frame."""
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         self._paths = (path.with_name(path.name + ".journal-a"), path.with_name(path.name + ".journal-b"))
@@ -29,15 +31,30 @@ class Journal:
         self._sizes = [0, 0]
         self._turn = 0
         self._offset = 0
-        self._written = self._synced = 0
+        self.last = self._synced = 0
 
-    def recovered(self, last: int) -> Iterator[tuple[int, bytes]]:
-        """The frames that follow `last`, in order; a torn one at the end was never acknowledged."""
-        frames = dict(frame for path in self._paths if path.exists() for frame in _frames(path.read_bytes()))
-        self._written = self._synced = last
-        while (payload := frames.get(self._written + 1)) is not None:
-            self._written = self._synced = self._written + 1
-            yield self._written, payload
+    def recovered(self, last: int) -> tuple[list[tuple[int, bytes]], int]:
+        """The frames that follow `last`, in order, and which is damaged although later ones are there, or 0.
+
+        A frame at the end that doesn't check was torn before it was acknowledged (or damaged: that can't be told).
+        """
+        found = [path.read_bytes() for path in self._paths if path.exists()]
+        frames = dict(frame for data in found for frame in _frames(data))
+        sequence = last
+        while sequence + 1 in frames:
+            sequence += 1
+        self.last = self._synced = sequence
+        gap = any(_has_frame(data, sequence + 2) for data in found)
+        if not gap and any(struct.pack("<Q", sequence + 1) in data for data in found):
+            log.warning("the journal's last step is torn or damaged", extra={"journal": str(self._paths[0])})
+        return [(number, frames[number]) for number in range(last + 1, sequence + 1)], sequence + 1 if gap else 0
+
+    def put_aside(self) -> str:
+        """Keep the files under another name, and begin anew the next time; the new name."""
+        for path in self._paths:
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(path.with_name(path.name + ".damaged"))
+        return f"{self._paths[0]}.damaged and -b.damaged"
 
     def open(self) -> None:
         """Begin anew; what was recovered must be safe elsewhere."""
@@ -47,15 +64,20 @@ class Journal:
 
     def write(self, payload: bytes) -> int:
         """Append a frame and give its sequence; callers take turns. Raises OSError, and then nothing was appended."""
-        sequence = self._written + 1
+        sequence = self.last + 1
         check = zlib.crc32(payload, sequence & 0xFFFFFFFF)
         frame = _FRAME.pack(len(payload), check, sequence) + payload
         end = self._offset + len(frame)
         if end > self._sizes[self._turn]:
             self._grow(end)
         _write_all(self._files[self._turn], frame, self._offset)
-        self._offset, self._written = end, sequence
+        self._offset, self.last = end, sequence
         return sequence
+
+    def skip(self) -> int:
+        """A sequence that no frame has; `rotate` has to follow before the next frame."""
+        self.last += 1
+        return self.last
 
     def _grow(self, end: int) -> None:
         size = -(-end // _GROW) * _GROW
@@ -69,16 +91,16 @@ class Journal:
             return
         with self._sync_lock:
             if self._synced < sequence:
-                written = self._written
+                written = self.last
                 os.fdatasync(self._files[self._turn])
                 self._synced = written
 
     def rotate(self) -> None:
         """Go on in the other file, from its beginning; callers take turns with `write`."""
         with self._sync_lock:
-            if self._durable and self._synced < self._written:
+            if self._durable and self._synced < self.last:
                 os.fdatasync(self._files[self._turn])
-                self._synced = self._written
+                self._synced = self.last
             self._turn = 1 - self._turn
             self._offset = 0
 
@@ -103,6 +125,16 @@ def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield sequence, payload
         expected = sequence + 1
         offset += _FRAME.size + length
+
+
+def _has_frame(data: bytes, sequence: int) -> bool:
+    at = data.find(struct.pack("<Q", sequence), 8)
+    while at >= 0:
+        length, check, _ = _FRAME.unpack_from(data, at - 8)
+        if zlib.crc32(data[at + 8 : at + 8 + length], sequence & 0xFFFFFFFF) == check:
+            return True
+        at = data.find(struct.pack("<Q", sequence), at + 1)
+    return False
 
 
 def _write_all(file: int, data: bytes, offset: int) -> None:

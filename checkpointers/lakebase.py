@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -35,6 +34,7 @@ class LakebaseSaver(PostgresSaver):
     for a quarter of an hour, and is replaced at once when the server refuses it.
     """
 
+    # The connection string of a Lakebase saver is its instance's name.
     def __init__(
         self,
         instance_name: str | None = None,
@@ -72,13 +72,6 @@ class LakebaseSaver(PostgresSaver):
             connection_class=access.connection_class,
             name=access.label,
         )
-
-    @classmethod
-    @contextlib.contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
-        """The connection string of a Lakebase saver is its instance's name."""
-        with cls(conn_string, **options) as saver:
-            yield saver
 
 
 @dataclass(frozen=True)

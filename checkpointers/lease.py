@@ -7,6 +7,7 @@ starts), and once the lease was given back, or another run holds a newer one, th
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,9 +21,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+from uuid import uuid4
 
-from checkpointers.errors import LeaseLost, ThreadBusy
+from checkpointers.errors import LeaseLost, StoreError, StoreFull, StoreReadOnly
 
 Policy = Literal["wait", "reject", "fork"]
 _held: ContextVar[tuple[Lease, ...]] = ContextVar("checkpointers_leases", default=())
@@ -33,6 +35,8 @@ class Hold(Protocol):
 
     def release(self) -> None: ...
 
+    def cancel_requested(self) -> bool: ...
+
 
 @dataclass
 class Lease:
@@ -41,12 +45,17 @@ class Lease:
     thread_id: str
     store: str
     fence: int
+    hold: Hold = field(repr=False)
     forked_from: str | None = None
     lost: str = field(default="", repr=False)
 
     def require(self) -> None:
         if self.lost:
             raise LeaseLost(self.thread_id, self.lost)
+
+    def cancel_requested(self) -> bool:
+        """Whether somebody, in whatever process, asked this run to end (`Saver.request_cancel`)."""
+        return not self.lost and self.hold.cancel_requested()
 
 
 def held(store: str, thread_id: str) -> Lease | None:
@@ -58,7 +67,7 @@ def held(store: str, thread_id: str) -> Lease | None:
 
 
 @contextlib.contextmanager
-def entered(lease: Lease, hold: Hold) -> Iterator[Lease]:
+def entered(lease: Lease) -> Iterator[Lease]:
     token = _held.set((*_held.get(), lease))
     try:
         yield lease
@@ -66,7 +75,12 @@ def entered(lease: Lease, hold: Hold) -> Iterator[Lease]:
         lease.lost = "the lease was given back"
         with contextlib.suppress(ValueError):  # a generator may be closed in another context
             _held.reset(token)
-        hold.release()
+        lease.hold.release()
+
+
+def fresh_fence(newest: int | None) -> int:
+    """A number that this thread had not before, also when it was deleted and with it the newest number."""
+    return max((newest or 0) + 1, time.time_ns() // 1000)
 
 
 def pauses(timeout: float) -> Iterator[float]:
@@ -87,43 +101,121 @@ def me() -> dict[str, object]:
 
 
 class FileLocks:
-    """A locked file for each thread that is in use, in a folder beside the store."""
+    """A locked file for each thread that is in use, in a folder beside the store. Its content says who has it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def attempt(self, thread_id: str) -> FileHold | None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(thread_id)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not locked(file) or not _still_there(file, path):
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _told(path, error) from error
+        try:
+            if not locked(file) or not _still_there(file, path):
+                os.close(file)
+                return None
+            who = {**me(), "thread_id": thread_id, "token": uuid4().hex}
+            os.ftruncate(file, 0)
+            _write_whole(file, json.dumps(who).encode())
+            return FileHold(file, path, str(who["token"]))
+        except BaseException as error:  # a full disk must not lock the thread
+            path.unlink(missing_ok=True)
             os.close(file)
-            return None
-        os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps(me()).encode(), 0)
-        return FileHold(file, path)
+            if isinstance(error, OSError):
+                raise _told(path, error) from error
+            raise
 
     def holder(self, thread_id: str) -> str:
-        try:
-            who = json.loads(self._path(thread_id).read_bytes())
-        except (OSError, ValueError):
-            return "another run"
-        return f"process {who['pid']} on {who['host']} (since {who['since']})"
+        who = _read(self._path(thread_id))
+        return f"process {who['pid']} on {who['host']} (since {who['since']})" if who else "another run"
 
-    def busy(self, thread_id: str, waited: float) -> ThreadBusy:
-        return ThreadBusy(thread_id, self.holder(thread_id), waited)
+    def request_cancel(self, thread_id: str) -> bool:
+        """Leave a mark for the run that holds the thread; False when none does."""
+        path = self._path(thread_id)
+        if not _is_held(path):
+            return False
+        who = _read(path)
+        if who:
+            _mark(path).write_text(str(who["token"]))
+        return bool(who)
+
+    def held(self) -> list[str]:
+        """The threads that are in use now, whichever process uses them."""
+        found = [who["thread_id"] for path in self._folder.glob("*") if _is_held(path) and (who := _read(path))]
+        return sorted(map(str, found))
 
     def _path(self, thread_id: str) -> Path:
         return self._folder / blake2b(thread_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class FileHold:
-    def __init__(self, file: int, path: Path) -> None:
-        self._file, self._path = file, path
+    def __init__(self, file: int, path: Path, token: str) -> None:
+        self._file, self._path, self._token = file, path, token
 
     def release(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._file)
+        try:
+            _mark(self._path).unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._file)
+
+    def cancel_requested(self) -> bool:
+        try:
+            return _mark(self._path).read_text() == self._token
+        except OSError:
+            return False
+
+
+def lock_folder(path: Path) -> FileLocks:
+    """The locks of the store in this file."""
+    return FileLocks(path.with_name(path.name + ".leases"))
+
+
+def request_cancel(store: str | Path, thread_id: str) -> bool:
+    """Ask the run that holds a thread to end, without opening the store (a DuckDB file is its process's alone); False
+    when none holds it."""
+    return lock_folder(Path(store)).request_cancel(thread_id)
+
+
+def held_threads(store: str | Path) -> list[str]:
+    """The threads of the store in this file that are in use now, whichever process uses them."""
+    return lock_folder(Path(store)).held()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + ".cancel")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        who: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return who
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    if os.pwrite(file, data, 0) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _told(path: Path, error: OSError) -> StoreError:
+    kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) else StoreReadOnly
+    return kind(str(path), error.strerror or str(error))
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return path.suffix == "" and not locked(file)
+    finally:
+        os.close(file)
 
 
 def locked(file: int) -> bool:

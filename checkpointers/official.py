@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ormsgpack
@@ -14,19 +13,21 @@ from checkpointers.errors import StoreError
 from checkpointers.records import Place
 from checkpointers.transfer import RawCheckpoint, RawWrite
 
+Execute = Callable[..., Any]
 
-def is_official(connection: sqlite3.Connection) -> bool:
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(checkpoints)")}
+
+def is_there(execute: Execute) -> bool:
+    columns = {row[1] for row in execute("PRAGMA table_info(checkpoints)")}
     return {"thread_id", "checkpoint_ns", "checkpoint_id", "type", "checkpoint"} <= columns
 
 
-def threads(connection: sqlite3.Connection) -> list[str]:
-    return [row[0] for row in connection.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id")]
+def threads(execute: Execute) -> list[str]:
+    return [row[0] for row in execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id")]
 
 
-def checkpoints(connection: sqlite3.Connection, thread_id: str, codec: Codec) -> Iterator[RawCheckpoint]:
+def checkpoints(execute: Execute, thread_id: str, codec: Codec) -> Iterator[RawCheckpoint]:
     """A thread's checkpoints, oldest first, a row at a time: the official saver keeps the whole history in each."""
-    rows = connection.execute(
+    rows = execute(
         "SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints "
         "WHERE thread_id=? ORDER BY checkpoint_ns, checkpoint_id",
         (thread_id,),
@@ -42,7 +43,7 @@ def checkpoints(connection: sqlite3.Connection, thread_id: str, codec: Codec) ->
             json.loads(metadata) if metadata else {},
             codec.dumps(checkpoint),
             {channel: _raw(value, codec) for channel, value in values.items()},
-            _writes(connection, (thread_id, ns, checkpoint_id), codec),
+            _writes(execute, (thread_id, ns, checkpoint_id), codec),
         )
 
 
@@ -53,10 +54,10 @@ def removal(thread_id: str | None) -> tuple[str, ...]:
     return ("DELETE FROM checkpoints WHERE thread_id=?", "DELETE FROM writes WHERE thread_id=?")
 
 
-def _writes(connection: sqlite3.Connection, key: tuple[str, str, str], codec: Codec) -> list[RawWrite]:
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(writes)")}
+def _writes(execute: Execute, key: tuple[str, str, str], codec: Codec) -> list[RawWrite]:
+    columns = {row[1] for row in execute("PRAGMA table_info(writes)")}
     path = "task_path" if "task_path" in columns else "''"
-    rows = connection.execute(
+    rows = execute(
         f"SELECT {path}, task_id, idx, channel, type, value FROM writes "  # noqa: S608 one of two texts above
         "WHERE thread_id=? AND checkpoint_ns=? AND checkpoint_id=? ORDER BY task_id, idx",
         key,
@@ -92,6 +93,6 @@ def _decrypted(kind: str, data: bytes, codec: Codec) -> tuple[str, bytes]:
 
 
 def _raw(value: Any, codec: Codec) -> Raw | RawList:
-    if isinstance(value, list) and codec.splits_lists:
+    if isinstance(value, list) and codec.strict:
         return RawList([ormsgpack.packb(element, option=ormsgpack.OPT_NON_STR_KEYS) for element in value])
     return Raw(codec.dumps(value))

@@ -17,54 +17,63 @@ class Place(NamedTuple):
     ns: str
 
 
-class Run(NamedTuple):
-    """Elements `start` to `stop` (exclusive) of one lineage of segments."""
-
-    lineage: int
-    start: int
-    stop: int
+def pointer(number: int) -> int:
+    """How other rows of its place call the row of this number."""
+    return number & 0xFFFFFFFF
 
 
-class CheckpointRow(NamedTuple):
+class NewRow(NamedTuple):
+    """A checkpoint, or what one call of `put_writes` brought to the checkpoint `id`.
+
+    `needs` is the number and id of the checkpoint whose rows this one points at.
+    """
+
     place: Place
+    id: str
+    data: bytes
+    is_checkpoint: bool
+    parent: str | None = None
+    metadata: bytes = b""
+    needs: tuple[int, str] | None = None
+
+
+class Written(NamedTuple):
+    number: int
+    data: bytes
+
+
+class Saved(NamedTuple):
+    """A checkpoint that was found, and its writes' data in the order they came."""
+
+    place: Place
+    number: int
     id: str
     parent: str | None
     metadata: bytes
-    body: bytes
+    data: bytes
+    writes: Sequence[Written] = ()
 
 
-class SegmentRow(NamedTuple):
-    """`size` elements of a list from position `start` of their lineage, and 16 bytes of hash for each."""
+class Kept(NamedTuple):
+    """Any row of a place. `id` is the checkpoint that it is, or belongs to; "" when others only point at it."""
 
-    place: Place
-    lineage: int
-    start: int
-    size: int
-    hashes: bytes
+    number: int
+    id: str
+    is_checkpoint: bool
+    parent: str | None
+    metadata: bytes
     data: bytes
 
 
-class ValueRow(NamedTuple):
-    place: Place
-    key: int
-    data: bytes
-
-
-class WritesRow(NamedTuple):
-    """What one call of `put_writes` brought."""
+@dataclass(slots=True)
+class Sweep:
+    """What becomes of the rows of a place: some go, some are written anew, some checkpoints lose their parent."""
 
     place: Place
-    checkpoint_id: str
-    data: bytes
-
-
-class Batch(NamedTuple):
-    """Rows that are saved together or not at all."""
-
-    checkpoint: CheckpointRow | None = None
-    segments: Sequence[SegmentRow] = ()
-    values: Sequence[ValueRow] = ()
-    writes: WritesRow | None = None
+    gone: list[int] = field(default_factory=list)
+    hidden: dict[int, bytes] = field(default_factory=dict)
+    rewritten: dict[int, bytes] = field(default_factory=dict)
+    orphans: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,16 @@ class Selection:
     after: tuple[str, Place] | None = None
     limit: int = 64
 
+    def conditions(self) -> tuple[str, list[Any]]:
+        """For a WHERE, with question marks; each begins with AND."""
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        wanted = (("thread_id=?", self.thread_id), ("ns=?", self.ns), ("id=?", self.id), ("id<?", self.before))
+        found += [(condition, (value,)) for condition, value in wanted if value is not None]
+        if self.after is not None:
+            last, place = self.after
+            found.append(("(id<? OR (id=? AND (thread_id, ns)>(?,?)))", (last, last, *place)))
+        return "".join(f" AND {condition}" for condition, _ in found), [v for _, values in found for v in values]
+
 
 class Listed(NamedTuple):
     """One row of a listing; `load` reads the rest, and gives None when it was deleted meanwhile."""
@@ -89,17 +108,6 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
-    """What goes from one place; `orphans` are kept checkpoints that lose their parent."""
-
-    place: Place
-    checkpoints: Sequence[str] = ()
-    orphans: Sequence[str] = ()
-    segments: Sequence[tuple[int, int]] = ()
-    values: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ThreadInfo:
     """One thread's size: `bytes` counts what its rows hold, `updated_at` is its newest checkpoint's time."""
 
@@ -108,23 +116,3 @@ class ThreadInfo:
     bytes: int
     updated_at: datetime | None
     namespaces: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentKey:
-    lineage: int
-    start: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Compaction:
-    """Segments that lie side by side in one lineage and become one."""
-
-    place: Place
-    merged: SegmentRow
-    starts: Sequence[int] = field(default_factory=tuple)
-
-
-class LineageTaken(Exception):
-    """Another writer appended to the lineage first; the saver starts a lineage of its own."""

@@ -31,6 +31,7 @@ class Fact:
     ns: str
     id: str
     parent: str | None
+    run_id: str | None = None
     root: str | None = None
     stored: frozenset[str] = frozenset()
     versioned: frozenset[str] = frozenset()
@@ -67,11 +68,12 @@ def kept(facts: Iterable[Fact], keep_last: int) -> dict[str, set[str]]:
     return out
 
 
-def survivors(facts: Iterable[Fact], doomed: Collection[str]) -> dict[str, set[str]]:
-    """What stays when the `doomed` ids are to go: the others, and what their delta channels are rebuilt from."""
+def survivors(facts: Iterable[Fact], runs: Collection[str]) -> dict[str, set[str]]:
+    """What stays when these runs are to go: the others, and what their delta channels are rebuilt from."""
     places = _by_place(facts)
     delta = frozenset[str]().union(*(f.delta for p in places.values() for f in p.facts.values()))
-    return {ns: _needed(place, set(place.facts) - set(doomed), delta) for ns, place in places.items()}
+    others = {ns: {f.id for f in place.facts.values() if f.run_id not in runs} for ns, place in places.items()}
+    return {ns: _needed(place, others[ns], delta) for ns, place in places.items()}
 
 
 def _by_place(facts: Iterable[Fact]) -> Mapping[str, _Place]:

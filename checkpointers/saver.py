@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -14,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
@@ -41,9 +43,13 @@ from checkpointers.records import Listed, Place, Selection, ThreadInfo
 from checkpointers.retention import Retention
 from checkpointers.transfer import RawCheckpoint
 
+log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
+Durability = Literal["full", "normal"]
 _WORKERS = 32
+_STEPS_BETWEEN_PRUNES = 16
+_SECONDS_BETWEEN_LOOKS = 600.0
 _PAGE = 64
 
 
@@ -69,6 +75,8 @@ class Saver(BaseCheckpointSaver[Any]):
         self._codec = Codec(self.serde)
         self._workers = _Workers()
         self._retention = retention or Retention()
+        self._puts: Counter[Place] = Counter()
+        self._expired = time.monotonic()
 
     # What a store answers
 
@@ -112,11 +120,17 @@ class Saver(BaseCheckpointSaver[Any]):
         """Take the thread's lock, or None when another run has it."""
 
     @abstractmethod
-    def _busy(self, thread_id: str, waited: float) -> ThreadBusy: ...
+    def _holder(self, thread_id: str) -> str:
+        """Who has the thread's lock."""
+
+    @abstractmethod
+    def request_cancel(self, thread_id: str) -> bool:
+        """Ask the run that holds the thread to end: its `lease.cancel_requested()` is True from now on. False when
+        none holds it."""
 
     @abstractmethod
     def _next_fence(self, thread_id: str) -> int:
-        """A number larger than any given out for this thread before."""
+        """A number that wasn't given out for this thread before."""
 
     @abstractmethod
     def threads(self) -> Iterable[ThreadInfo]:
@@ -149,7 +163,7 @@ class Saver(BaseCheckpointSaver[Any]):
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> BaseCheckpointSaver[Any]:
         clone = super().with_allowlist(extra_allowlist)
         if isinstance(clone, Saver) and clone is not self:
-            clone._codec = Codec(clone.serde)
+            clone._codec = Codec(clone.serde)  # locks and what is remembered stay shared
         return clone
 
     # LangGraph's contract
@@ -163,6 +177,7 @@ class Saver(BaseCheckpointSaver[Any]):
     ) -> RunnableConfig:
         place = place_of(config)
         self._put(place, get_checkpoint_id(config), checkpoint, get_checkpoint_metadata(config, metadata), new_versions)
+        self._retain(place)
         return _config(config["configurable"]["thread_id"], place.ns, checkpoint["id"])
 
     def put_writes(
@@ -209,29 +224,55 @@ class Saver(BaseCheckpointSaver[Any]):
                 return
             selection = replace(selection, after=(page[-1].id, page[-1].place))
 
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1) -> None:
+    # Retention
+
+    def prune(  # type: ignore[override]
+        self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1
+    ) -> Sequence[str]:
         """ "keep_latest" keeps the `keep_last` newest checkpoints of each namespace, and what they and open interrupts
-        need; "delete" removes the threads."""
+        need; "delete" removes the threads. A thread that a run holds is left alone: the ids of those."""
         if isinstance(thread_ids, str):
             raise TypeError(f"thread_ids is a sequence of thread ids, not the string {thread_ids!r}")
         if strategy not in ("keep_latest", "delete"):
             raise ValueError(f"strategy is 'keep_latest' or 'delete', not {strategy!r}")
         Retention(keep_last)
-        for thread_id in thread_ids:
-            if strategy == "delete":
-                self.delete_thread(str(thread_id))
-            else:
-                self._prune(str(thread_id), keep_last)
+        prune = self.delete_thread if strategy == "delete" else partial(self._prune, keep_last=keep_last)
+        return [thread_id for thread_id in map(str, thread_ids) if not self._unless_held(thread_id, prune)]
 
     def expire(self) -> Sequence[str]:
-        """Delete the threads that nobody touched for the retention's `ttl`; their ids."""
+        """Delete the threads that nobody touched for the retention's `ttl`, and that no run holds; their ids."""
+        self._expired = time.monotonic()
         if self._retention.ttl is None:
             return []
         oldest = datetime.now(UTC) - self._retention.ttl
-        gone = [t.thread_id for t in self.threads() if t.updated_at is not None and t.updated_at < oldest]
-        for thread_id in gone:
-            self.delete_thread(thread_id)
-        return gone
+        old = [t.thread_id for t in self.threads() if t.updated_at is not None and t.updated_at < oldest]
+        others = [thread_id for thread_id in old if not leases.held(self.name, thread_id)]
+        return [thread_id for thread_id in others if self._unless_held(thread_id, self.delete_thread)]
+
+    def _unless_held(self, thread_id: str, act: Callable[[str], None]) -> bool:
+        if leases.held(self.name, thread_id):  # by this very run
+            act(thread_id)
+            return True
+        hold = self._attempt(thread_id)
+        if hold is None:
+            log.info("a thread in use is left alone", extra={"store": self.name, "thread_id": thread_id})
+            return False
+        try:
+            act(thread_id)
+        finally:
+            hold.release()
+        return True
+
+    def _retain(self, place: Place) -> None:
+        """What retention asks for while the store is open: after some steps, and every now and then."""
+        keep_last, ttl = self._retention.keep_last, self._retention.ttl
+        if keep_last:
+            self._puts[place] += 1
+            if self._puts[place] >= max(keep_last, _STEPS_BETWEEN_PRUNES):
+                del self._puts[place]
+                self._prune(place.thread_id, keep_last)
+        if ttl is not None and time.monotonic() - self._expired > min(ttl.total_seconds(), _SECONDS_BETWEEN_LOOKS):
+            self.expire()
 
     # Moving threads
 
@@ -294,35 +335,47 @@ class Saver(BaseCheckpointSaver[Any]):
                 time.sleep(pause)
                 if hold := self._attempt(str(thread_id)):
                     break
-        lease, granted = self._granted(str(thread_id), hold, policy, time.monotonic() - begun)
-        with leases.entered(lease, granted):
+        with leases.entered(self._granted(str(thread_id), hold, policy, time.monotonic() - begun)) as lease:
             yield lease
 
     @contextlib.asynccontextmanager
     async def alease(self, thread_id: str, policy: Policy = "wait", timeout: float = 30.0) -> AsyncIterator[Lease]:
         """`lease` for async code: waiting doesn't block the event loop."""
         begun = time.monotonic()
-        hold = await self._in_worker(self._attempt, str(thread_id))
+        hold = await self._taken(self._attempt, str(thread_id))
         if hold is None and _waits(policy):
             for pause in leases.pauses(timeout):
                 await asyncio.sleep(pause)
-                if hold := await self._in_worker(self._attempt, str(thread_id)):
+                if hold := await self._taken(self._attempt, str(thread_id)):
                     break
-        lease, granted = await self._in_worker(self._granted, str(thread_id), hold, policy, time.monotonic() - begun)
-        with leases.entered(lease, granted):
+        granted = await self._taken(self._granted, str(thread_id), hold, policy, time.monotonic() - begun)
+        with leases.entered(granted) as lease:
             yield lease
 
-    def _granted(self, thread_id: str, hold: Hold | None, policy: Policy, waited: float) -> tuple[Lease, Hold]:
-        if hold is not None:
-            return Lease(thread_id, self.name, self._next_fence(thread_id)), hold
-        if policy != "fork":
-            raise self._busy(thread_id, waited if policy == "wait" else 0.0)
-        copy = f"{thread_id}~{uuid4().hex[:8]}"
-        own = self._attempt(copy)
-        if own is None:
-            raise self._busy(copy, waited)
-        self.copy_thread(thread_id, copy)
-        return Lease(copy, self.name, self._next_fence(copy), forked_from=thread_id), own
+    async def _taken(self, take: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a worker; what it took is given back when nobody waits for it any more."""
+        taking = asyncio.ensure_future(self._in_worker(take, *args, **kwargs))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(_give_back)
+            raise
+
+    def _granted(self, thread_id: str, hold: Hold | None, policy: Policy, waited: float) -> Lease:
+        """The hold as a lease, or another hold on a copy. Whatever fails, no hold is left."""
+        if hold is None and policy != "fork":
+            raise ThreadBusy(thread_id, self._holder(thread_id), waited if policy == "wait" else 0.0)
+        chosen = thread_id if hold else f"{thread_id}~{uuid4().hex[:8]}"
+        held = hold or self._attempt(chosen)
+        if held is None:
+            raise ThreadBusy(chosen, self._holder(chosen), waited)
+        try:
+            if hold is None:
+                self.copy_thread(thread_id, chosen)
+            return Lease(chosen, self.name, self._next_fence(chosen), held, None if hold else thread_id)
+        except BaseException:
+            held.release()
+            raise
 
     # The async API: the same methods in worker threads, so that a waiting disk or server never blocks the event loop
 
@@ -369,8 +422,10 @@ class Saver(BaseCheckpointSaver[Any]):
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         await self._in_worker(self.copy_thread, source_thread_id, target_thread_id)
 
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1) -> None:
-        await self._in_worker(self.prune, thread_ids, strategy=strategy, keep_last=keep_last)
+    async def aprune(  # type: ignore[override]
+        self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", keep_last: int = 1
+    ) -> Sequence[str]:
+        return await self._in_worker(self.prune, thread_ids, strategy=strategy, keep_last=keep_last)
 
     async def aclaim(self, thread_id: str, key: str, value: str) -> bool:
         return await self._in_worker(self.claim, thread_id, key, value)
@@ -398,6 +453,12 @@ class _Workers:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+
+
+def _give_back(taken: asyncio.Future[Any]) -> None:
+    if not taken.cancelled() and taken.exception() is None and taken.result() is not None:
+        found = taken.result()
+        (found.hold if isinstance(found, Lease) else found).release()
 
 
 def place_of(config: RunnableConfig) -> Place:

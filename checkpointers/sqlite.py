@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from checkpointers import official
+from checkpointers import addresses, damage, official
+from checkpointers.earlier import SQLITE as EARLIER
+from checkpointers.embedded import EmbeddedSaver
 from checkpointers.encoding import Codec
 from checkpointers.errors import (
     CorruptRow,
@@ -24,28 +25,15 @@ from checkpointers.errors import (
     StoreLocked,
     StoreReadOnly,
 )
-from checkpointers.lease import FileLocks
+from checkpointers.lease import FileLocks, fresh_fence, lock_folder
 from checkpointers.processes import holders
-from checkpointers.records import (
-    Batch,
-    CheckpointRow,
-    Compaction,
-    LineageTaken,
-    Place,
-    Removal,
-    SegmentKey,
-    SegmentRow,
-    Selection,
-    ThreadInfo,
-)
+from checkpointers.records import Kept, NewRow, Place, Saved, Selection, Sweep, ThreadInfo, Written
 from checkpointers.retention import Retention
-from checkpointers.saver import serializer
-from checkpointers.segmented import SegmentedSaver, lock_folder
+from checkpointers.saver import Durability, serializer
+from checkpointers.store import Older
 from checkpointers.times import time_of
 from checkpointers.transfer import RawCheckpoint
 
-log = logging.getLogger(__name__)
-Durability = Literal["full", "normal"]
 Execute = Callable[..., sqlite3.Cursor]
 
 # A file at version n has had the first n of these. Never edit one; append.
@@ -70,45 +58,42 @@ MIGRATIONS = (
     CREATE TABLE saver_claims(
         thread_id TEXT NOT NULL, key TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY(thread_id, key)) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE saver_places RENAME TO earlier_places;
+    ALTER TABLE saver_checkpoints RENAME TO earlier_checkpoints;
+    ALTER TABLE saver_segments RENAME TO earlier_segments;
+    ALTER TABLE saver_values RENAME TO earlier_values;
+    ALTER TABLE saver_writes RENAME TO earlier_writes;
+    CREATE TABLE saver_places(
+        place INTEGER PRIMARY KEY AUTOINCREMENT, thread_id TEXT NOT NULL, ns TEXT NOT NULL, UNIQUE(thread_id, ns));
+    CREATE TABLE saver_rows(
+        number INTEGER PRIMARY KEY, place INTEGER NOT NULL, id TEXT NOT NULL, part INTEGER NOT NULL, parent TEXT,
+        data BLOB NOT NULL);
+    CREATE UNIQUE INDEX saver_rows_at ON saver_rows(place, id, part);
+    """,
 )
-_TABLES = ("saver_checkpoints", "saver_segments", "saver_values", "saver_writes")
 _WAIT = 30.0
 
-_LATEST = "SELECT id, parent, metadata, body FROM saver_checkpoints WHERE place=? ORDER BY id DESC LIMIT 1"
-_BY_ID = "SELECT id, parent, metadata, body FROM saver_checkpoints WHERE place=? AND id=?"
-_WRITES = "SELECT data FROM saver_writes WHERE place=? AND checkpoint=? ORDER BY rowid"
-
-_ADD_WRITES = "INSERT INTO saver_writes VALUES(?,?,?)"
-_ADD_CHECKPOINT = "INSERT OR REPLACE INTO saver_checkpoints VALUES(?,?,?,?,?)"
-
-# A segment begins where its lineage ends; when another writer was there first, nothing is inserted.
-_APPEND = """
-    INSERT INTO saver_segments SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?3 = coalesce((
-        SELECT start + size FROM saver_segments WHERE place=?1 AND lineage=?2 ORDER BY start DESC LIMIT 1), 0)
+# A row's number is its place's, and below that a count. `part` is 0 for a checkpoint, else the row's own number; rows
+# that others only point at have no id. Numbers of places are never used again: a number never means another row.
+_ADD = """
+    INSERT INTO saver_rows SELECT number, ?1, ?2, iif(?3, 0, number), ?4, ?5 FROM (
+        SELECT coalesce((SELECT max(number) FROM saver_rows WHERE number BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1),
+            ?1 << 32) + 1 AS number)
 """
+_ADD_IN = _ADD + " WHERE EXISTS(SELECT 1 FROM saver_places WHERE place=?1)"  # noqa: S608 our own texts, as below
+_ADD_TO = _ADD + " WHERE EXISTS(SELECT 1 FROM saver_rows WHERE number=?6 AND id=?7)"  # noqa: S608
+_HIDE = "UPDATE saver_rows SET id='', part=number, parent=NULL"
 
-# A checkpoint with at most one segment and one value is one statement: a transaction by itself, at 2/3 of the time.
-# Only the connection that writes has this; it isn't in the file.
-_STEP = """
-    CREATE TEMP VIEW saver_step AS SELECT 0 AS place, 0 AS id, 0 AS parent, 0 AS metadata, 0 AS body,
-        0 AS lineage, 0 AS start, 0 AS size, 0 AS hashes, 0 AS elements, 0 AS key, 0 AS value;
-    CREATE TEMP TRIGGER saver_step_saved INSTEAD OF INSERT ON saver_step BEGIN
-        SELECT RAISE(ABORT, 'lineage taken') WHERE new.start <> coalesce((
-            SELECT start + size FROM saver_segments
-            WHERE place=new.place AND lineage=new.lineage ORDER BY start DESC LIMIT 1), 0);
-        INSERT INTO saver_segments
-            SELECT new.place, new.lineage, new.start, new.size, new.hashes, new.elements WHERE new.lineage IS NOT NULL;
-        INSERT INTO saver_values SELECT new.place, new.key, new.value WHERE new.key IS NOT NULL;
-        INSERT OR REPLACE INTO saver_checkpoints VALUES(new.place, new.id, new.parent, new.metadata, new.body);
-    END;
-"""
-_ADD_STEP = "INSERT INTO temp.saver_step VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
-_NO_SEGMENT = (None,) * 5
-_NO_VALUE = (None,) * 2
+_CHECKPOINT = "SELECT number, id, parent, data FROM saver_rows WHERE place=?1 AND id="
+_BY_ID = _CHECKPOINT + "?2 ORDER BY part"
+_NEWEST = "SELECT id FROM saver_rows WHERE place=?1 AND part=0 ORDER BY id DESC LIMIT 1"
+_LATEST = f"{_CHECKPOINT}({_NEWEST}) ORDER BY part"
+_NO_PLACE = -1
 
 
-class SqliteSaver(SegmentedSaver):
-    """Checkpoints in one SQLite file.
+class SqliteSaver(EmbeddedSaver):
+    """Checkpoints in one SQLite file: its path, a `file:` address, or a connection to it (of which the path is taken).
 
     >>> from checkpointers import SqliteSaver
     >>> with SqliteSaver.from_conn_string(":memory:") as saver:
@@ -123,7 +108,7 @@ class SqliteSaver(SegmentedSaver):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | sqlite3.Connection,
         *,
         serde: SerializerProtocol | None = None,
         allowed_types: Iterable[tuple[str, ...]] = (),
@@ -133,27 +118,15 @@ class SqliteSaver(SegmentedSaver):
         always_serialize: bool = False,
         busy_timeout: float = _WAIT,
     ) -> None:
-        store = SqliteStore(str(path), durability, busy_timeout)
+        store = SqliteStore(addresses.of_sqlite(path), durability, busy_timeout)
         chosen = serializer(serde, allowed_types, encryption_key)
         super().__init__(store, store.locks(), chosen, retention=retention, always_serialize=always_serialize)
-        if store.has_official_threads():
-            self._take_over(store)
-
-    def _take_over(self, store: SqliteStore) -> None:
-        """Bring the official saver's threads over. Each is removed there when it is complete here, so that this can be
-        interrupted at any point."""
-        with self.lease("\0official", timeout=3600):
-            for thread_id in store.official_threads():
-                log.info("taking over a thread", extra={"store": self.name, "thread_id": thread_id})
-                self._adopt(store.official_checkpoints(thread_id, self._codec))
-                store.forget_official(thread_id)
-            store.forget_official(None)
+        self._open(EARLIER, official)
 
     @classmethod
-    @contextlib.contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[SqliteSaver]:
-        with cls(conn_string, **options) as saver:
-            yield saver
+    def from_conn_string(cls, conn_string: str, **options: Any) -> Self:
+        """For a `with` or an `async with` block."""
+        return cls(conn_string, **options)
 
 
 class SqliteStore:
@@ -164,19 +137,18 @@ class SqliteStore:
     def __init__(self, path: str, durability: Durability, busy_timeout: float = _WAIT) -> None:
         if durability not in ("full", "normal"):
             raise ValueError(f"durability is 'full' or 'normal', not {durability!r}")
-        self._memory = path == ":memory:" or not path
-        self.name = ":memory:" if self._memory else str(Path(path).resolve())
+        self._memory = path == ":memory:"
+        self.name = path if self._memory else str(Path(path).resolve())
         self._scratch = tempfile.TemporaryDirectory(prefix="leases-") if self._memory else None
         self._wait = busy_timeout
         self._write_lock = threading.RLock()
         self._places: dict[Place, int] = {}
         self._new_places: dict[Place, int] = {}  # of the transaction that isn't committed yet
         with self._errors():
-            self._writer = self._connected(durability)
+            self._writer = self._opened(durability)
             self._reader, self._read_lock = self._writer, self._write_lock
             try:
                 self._upgrade()
-                self._writer.executescript(_STEP)
                 if not self._memory:
                     self._reader, self._read_lock = self._connected(durability), threading.RLock()
             except BaseException:
@@ -185,6 +157,14 @@ class SqliteStore:
 
     def locks(self) -> FileLocks:
         return FileLocks(Path(self._scratch.name)) if self._scratch else lock_folder(Path(self.name))
+
+    def _opened(self, durability: Durability) -> sqlite3.Connection:
+        if self._memory:
+            return self._connected(durability)
+        with damage.told(Path(self.name)) as look:
+            connection = self._connected(durability)
+            look(connection)
+        return connection
 
     def _connected(self, durability: Durability) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -207,6 +187,8 @@ class SqliteStore:
             for script in MIGRATIONS[version:]:
                 for statement in filter(str.strip, script.split(";")):
                     write(statement)
+            for statement in EARLIER.removal(None) if version == 0 else ():
+                write(statement)
             write(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _version(self) -> int:
@@ -218,24 +200,26 @@ class SqliteStore:
         names = {name for (name,) in self._writer.execute("SELECT name FROM sqlite_master WHERE type='table'")}
         return bool(names - {"checkpoints", "writes", "store", "store_migrations", "store_vectors", "sqlite_sequence"})
 
-    # The official saver's rows
+    # Threads in tables of another layout: `source` reads them
 
-    def has_official_threads(self) -> bool:
+    def has_older(self, source: Older) -> bool:
         with self._read_lock, self._errors():
-            return official.is_official(self._reader)
+            return source.is_there(self._reader.execute)
 
-    def official_threads(self) -> list[str]:
+    def older_threads(self, source: Older) -> list[str]:
         with self._read_lock, self._errors():
-            return official.threads(self._reader) if official.is_official(self._reader) else []
+            return source.threads(self._reader.execute) if source.is_there(self._reader.execute) else []
 
-    def official_checkpoints(self, thread_id: str, codec: Codec) -> Iterator[RawCheckpoint]:
-        with self._read_lock, self._errors():
-            yield from official.checkpoints(self._reader, thread_id, codec)
+    def older_checkpoints(self, source: Older, thread_id: str, codec: Codec) -> Iterator[RawCheckpoint]:
+        with self._write_lock, self._errors():
+            if source.is_there(self._writer.execute):
+                yield from source.checkpoints(self._writer.execute, thread_id, codec)
 
-    def forget_official(self, thread_id: str | None) -> None:
+    def forget_older(self, source: Older, thread_id: str | None) -> None:
+        """A thread, or with None the empty tables."""
         with self._transaction() as execute:
-            if official.is_official(self._writer):
-                for statement in official.removal(thread_id):
+            if source.is_there(execute):
+                for statement in source.removal(thread_id):
                     execute(statement, (thread_id,) if thread_id is not None else ())
 
     # Writing
@@ -243,6 +227,9 @@ class SqliteStore:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Execute]:
         with self._write_lock:
+            if self._writer.in_transaction:  # a part of a larger one
+                yield self._writer.execute
+                return
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer.execute
@@ -261,43 +248,52 @@ class SqliteStore:
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
 
-    def commit(self, batch: Batch) -> None:
-        row = batch.checkpoint or batch.writes
-        number = self._places.get(row.place) if row else None
-        statement = None if number is None else _statement(number, batch)
-        if statement is None:
-            with self._transaction() as execute:
-                self._insert(execute, batch)
-            return
-        with self._write_lock:
-            try:
-                self._writer.execute(*statement)
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
-                    raise LineageTaken from None
-                raise self._named(error) from error
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._transaction():
+            yield
 
-    def _insert(self, execute: Execute, batch: Batch) -> None:
-        if batch.writes:
-            number = self._number(execute, batch.writes.place)
-            execute(_ADD_WRITES, (number, *batch.writes[1:]))
-        for segment in batch.segments:
-            number = self._number(execute, segment.place)
-            if execute(_APPEND, (number, *segment[1:])).rowcount == 0:
-                raise LineageTaken
-        for value in batch.values:
-            execute("INSERT INTO saver_values VALUES(?,?,?)", (self._number(execute, value.place), *value[1:]))
-        if batch.checkpoint:
-            number = self._number(execute, batch.checkpoint.place)
-            execute(_ADD_CHECKPOINT, (number, *batch.checkpoint[1:]))
+    def add(self, row: NewRow) -> int | None:
+        """One statement, and so a transaction by itself; but for the first row of a place."""
+        with self._write_lock:
+            number = self._places.get(row.place) or self._new_places.get(row.place)
+            try:
+                added = self._add(number, row) if number else None
+            except sqlite3.IntegrityError:
+                added = self._add_again(row)
+            except sqlite3.Error as error:
+                raise self._named(error) from error
+            return self._add_first(row) if added is None and row.needs is None else added
+
+    def _add(self, place: int, row: NewRow) -> int | None:
+        values = (place, row.id, row.is_checkpoint, row.parent, row.data)
+        if row.needs:  # a checkpoint that is there is in a place that is there
+            cursor = self._writer.execute(_ADD_TO, (*values, *row.needs))
+        else:
+            cursor = self._writer.execute(_ADD_IN, values)
+        return cursor.lastrowid if cursor.rowcount else None
+
+    def _add_again(self, row: NewRow) -> int | None:
+        """A checkpoint whose id is there already."""
+        with self._transaction() as execute:
+            number = self._number(execute, row.place)
+            execute(f"{_HIDE} WHERE place=? AND id=? AND part=0", (number, row.id))
+            return self._add(number, row)
+
+    def _add_first(self, row: NewRow) -> int | None:
+        """The place may be new, or deleted and made again by another process."""
+        try:
+            with self._transaction() as execute:
+                self._places.pop(row.place, None)
+                return self._add(self._number(execute, row.place), row)
+        except sqlite3.IntegrityError:
+            return self._add_again(row)
 
     def _number(self, execute: Execute, place: Place) -> int:
-        """A place's number; it stays when the thread is deleted, so that it never means another place."""
-        number = self._places.get(place) or self._new_places.get(place)
-        if number is None:
-            execute("INSERT OR IGNORE INTO saver_places(thread_id, ns) VALUES(?,?)", place)
-            number = int(execute("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place).fetchone()[0])
-            self._new_places[place] = number
+        """A place's number, in a transaction."""
+        execute("INSERT OR IGNORE INTO saver_places(thread_id, ns) VALUES(?,?)", place)
+        number = int(execute("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place).fetchone()[0])
+        self._new_places[place] = number
         return number
 
     # Reading
@@ -320,147 +316,124 @@ class SqliteStore:
         if number is None:
             rows = self._read("SELECT place FROM saver_places WHERE thread_id=? AND ns=?", place)
             if not rows:
-                return -1
+                return _NO_PLACE
             number = self._places[place] = int(rows[0][0])
         return number
 
-    def latest(self, place: Place) -> CheckpointRow | None:
-        return self._one(place, _LATEST, (self._known(place),))
+    def _found(self, place: Place, sql: str, *parameters: Any) -> list[Any]:
+        """Rows of a place; another process may have deleted it and made it anew."""
+        known = self._known(place)
+        rows = self._read(sql, (known, *parameters))
+        if rows or known == _NO_PLACE:
+            return rows
+        self._places.pop(place, None)
+        number = self._known(place)
+        return rows if number == known else self._read(sql, (number, *parameters))
 
-    def checkpoint(self, place: Place, checkpoint_id: str) -> CheckpointRow | None:
-        return self._one(place, _BY_ID, (self._known(place), checkpoint_id))
+    def latest(self, place: Place) -> Saved | None:
+        return _saved(place, self._found(place, _LATEST))
 
-    def _one(self, place: Place, sql: str, parameters: tuple[Any, ...]) -> CheckpointRow | None:
-        rows = self._read(sql, parameters)
-        return CheckpointRow(place, *rows[0]) if rows else None
+    def checkpoint(self, place: Place, checkpoint_id: str) -> Saved | None:
+        found = self._found(place, _BY_ID, checkpoint_id)
+        is_there = found and self._is_checkpoint(found[0][0])
+        return _saved(place, found) if is_there else None
 
-    def page(self, selection: Selection) -> list[CheckpointRow]:
-        conditions, parameters = _conditions(selection)
+    def _is_checkpoint(self, number: int) -> bool:
+        return bool(self._read("SELECT 1 FROM saver_rows WHERE number=? AND part=0", (number,)))
+
+    def rows(self, place: Place, pointers: Sequence[int]) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        for start in range(0, len(pointers), _MANY):
+            some = pointers[start : start + _MANY]
+            base = self._known(place) << 32
+            marks = ",".join("?" * len(some))
+            rows = self._read(
+                f"SELECT number, data FROM saver_rows WHERE number IN ({marks})",  # noqa: S608 only question marks
+                [base + pointer for pointer in some],
+            )
+            found.update((number - base, data) for number, data in rows)
+        return found
+
+    def page(self, selection: Selection) -> list[Saved]:
+        conditions, parameters = selection.conditions()
         rows = self._read(
-            "SELECT thread_id, ns, id, parent, metadata, body "  # noqa: S608 the conditions hold question marks
-            "FROM saver_checkpoints JOIN saver_places USING(place)"
-            f"{conditions} ORDER BY id DESC, thread_id, ns LIMIT ?",
+            "SELECT thread_id, ns, number, id, parent, data, place "  # noqa: S608 the conditions hold question marks
+            f"FROM saver_rows JOIN saver_places USING(place) WHERE part=0{conditions} "
+            "ORDER BY id DESC, thread_id, ns LIMIT ?",
             (*parameters, selection.limit),
         )
-        return [CheckpointRow(Place(thread_id, ns), *rest) for thread_id, ns, *rest in rows]
+        return [
+            Saved(Place(thread_id, ns), number, id_, parent, b"", data, self._writes(place, id_))
+            for thread_id, ns, number, id_, parent, data, place in rows
+        ]
 
-    def writes(self, place: Place, checkpoint_id: str) -> list[bytes]:
-        return [data for (data,) in self._read(_WRITES, (self._known(place), checkpoint_id))]
-
-    def writes_of(self, place: Place, checkpoint_ids: Sequence[str]) -> dict[str, list[bytes]]:
-        found = {checkpoint_id: self.writes(place, checkpoint_id) for checkpoint_id in checkpoint_ids}
-        return {checkpoint_id: writes for checkpoint_id, writes in found.items() if writes}
-
-    def segments(self, place: Place, lineage: int, start: int, stop: int) -> list[SegmentRow]:
-        rows = self._read(
-            "SELECT lineage, start, size, hashes, data FROM saver_segments "
-            "WHERE place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) AND lineage=? AND start<? "
-            "ORDER BY start",
-            (*place, lineage, stop),
-        )
-        return [SegmentRow(place, *row) for row in rows if row[1] + row[2] > start]
-
-    def values(self, place: Place, keys: Sequence[int]) -> dict[int, bytes]:
-        marks = ",".join("?" * len(keys))
-        return dict(
-            self._read(
-                "SELECT key, data FROM saver_values WHERE "  # noqa: S608 only question marks are put in
-                f"place=(SELECT place FROM saver_places WHERE thread_id=? AND ns=?) AND key IN ({marks})",
-                (*place, *keys),
-            )
-        )
+    def _writes(self, place: int, checkpoint_id: str) -> list[Written]:
+        sql = "SELECT number, data FROM saver_rows WHERE place=? AND id=? AND part>0 ORDER BY part"
+        return [Written(*row) for row in self._read(sql, (place, checkpoint_id))]
 
     def places(self, thread_id: str) -> list[Place]:
-        rows = self._read(
-            "SELECT ns FROM saver_places p WHERE thread_id=? AND (EXISTS(SELECT 1 FROM saver_checkpoints c "
-            "WHERE c.place=p.place) OR EXISTS(SELECT 1 FROM saver_writes w WHERE w.place=p.place)) ORDER BY ns",
-            (thread_id,),
-        )
-        return [Place(thread_id, ns) for (ns,) in rows]
+        rows = self._read("SELECT thread_id, ns FROM saver_places WHERE thread_id=? ORDER BY ns", (thread_id,))
+        return [Place(*row) for row in rows]
 
-    def segment_keys(self, place: Place) -> list[SegmentKey]:
-        rows = self._read(
-            "SELECT lineage, start, size FROM saver_segments JOIN saver_places USING(place) WHERE thread_id=? AND ns=?",
-            place,
-        )
-        return [SegmentKey(*row) for row in rows]
-
-    def value_keys(self, place: Place) -> list[int]:
-        rows = self._read(
-            "SELECT key FROM saver_values JOIN saver_places USING(place) WHERE thread_id=? AND ns=?", place
-        )
-        return [key for (key,) in rows]
+    def everything(self, place: Place) -> list[Kept]:
+        sql = "SELECT number, id, part=0, parent, data FROM saver_rows WHERE place=? ORDER BY number"
+        return [
+            Kept(n, id_, bool(is_checkpoint), parent, b"", data)
+            for n, id_, is_checkpoint, parent, data in self._found(place, sql)
+        ]
 
     def threads(self) -> list[ThreadInfo]:
         rows = self._read(
             """
-            SELECT thread_id, sum(n), sum(size), max(newest), count(n) FROM (
-                SELECT thread_id, ns,
-                    (SELECT count(*) FROM saver_checkpoints c WHERE c.place=p.place) AS n,
-                    (SELECT max(id) FROM saver_checkpoints c WHERE c.place=p.place) AS newest,
-                    coalesce((SELECT sum(length(metadata)+length(body)+length(id))
-                        FROM saver_checkpoints c WHERE c.place=p.place),0)
-                    + coalesce((SELECT sum(length(hashes)+length(data)) FROM saver_segments s WHERE s.place=p.place),0)
-                    + coalesce((SELECT sum(length(data)) FROM saver_values v WHERE v.place=p.place),0)
-                    + coalesce((SELECT sum(length(data)) FROM saver_writes w WHERE w.place=p.place),0) AS size
-                FROM saver_places p) WHERE n > 0 GROUP BY thread_id ORDER BY max(newest) DESC
+            SELECT thread_id, sum(part=0), sum(length(data) + length(id) + coalesce(length(parent), 0)),
+                max(iif(part=0, id, '')), count(DISTINCT iif(part=0, place, NULL))
+            FROM saver_rows JOIN saver_places USING(place)
+            GROUP BY thread_id HAVING sum(part=0) > 0 ORDER BY 4 DESC
             """
         )
         return [ThreadInfo(t, count, size, time_of(newest), places) for t, count, size, newest, places in rows]
 
     # Keeping house
 
-    def remove(self, removals: Iterable[Removal]) -> None:
+    def sweep(self, sweep: Sweep) -> None:
         with self._transaction() as execute:
-            for removal in removals:
-                number = self._number(execute, removal.place)
-                for checkpoint_id in removal.checkpoints:
-                    execute("DELETE FROM saver_checkpoints WHERE place=? AND id=?", (number, checkpoint_id))
-                    execute("DELETE FROM saver_writes WHERE place=? AND checkpoint=?", (number, checkpoint_id))
-                for checkpoint_id in removal.orphans:
-                    execute("UPDATE saver_checkpoints SET parent=NULL WHERE place=? AND id=?", (number, checkpoint_id))
-                for segment in removal.segments:
-                    execute("DELETE FROM saver_segments WHERE place=? AND lineage=? AND start=?", (number, *segment))
-                for key in removal.values:
-                    execute("DELETE FROM saver_values WHERE place=? AND key=?", (number, key))
+            number = self._number(execute, sweep.place)
+            for gone in sweep.gone:
+                execute("DELETE FROM saver_rows WHERE number=?", (gone,))
+            for hidden, data in sweep.hidden.items():
+                execute(f"{_HIDE}, data=? WHERE number=?", (data, hidden))
+            for rewritten, data in sweep.rewritten.items():
+                execute("UPDATE saver_rows SET data=? WHERE number=?", (data, rewritten))
+            for orphan in sweep.orphans:
+                execute("UPDATE saver_rows SET parent=NULL WHERE number=?", (orphan,))
+            if not execute("SELECT 1 FROM saver_rows WHERE place=? LIMIT 1", (number,)).fetchone():
+                execute("DELETE FROM saver_places WHERE place=?", (number,))
+                self._new_places.pop(sweep.place, None)
+                self._places.pop(sweep.place, None)
 
     def delete_thread(self, thread_id: str) -> None:
         with self._transaction() as execute:
-            for table in _TABLES:
-                execute(
-                    f"DELETE FROM {table} WHERE place IN (SELECT place FROM saver_places WHERE thread_id=?)",  # noqa: S608
-                    (thread_id,),
-                )
-            execute("DELETE FROM saver_claims WHERE thread_id=?", (thread_id,))
+            execute(
+                "DELETE FROM saver_rows WHERE place IN (SELECT place FROM saver_places WHERE thread_id=?)", (thread_id,)
+            )
+            for table in ("saver_places", "saver_claims", "saver_fences"):
+                execute(f"DELETE FROM {table} WHERE thread_id=?", (thread_id,))  # noqa: S608 one of three
+            for place in [p for p in self._places if p.thread_id == thread_id]:
+                del self._places[place]
 
     def copy_thread(self, source: str, target: str) -> None:
         with self._transaction() as execute:
             for ns, number in execute("SELECT ns, place FROM saver_places WHERE thread_id=?", (source,)).fetchall():
                 copy = self._number(execute, Place(target, ns))
-                for table, columns in _COPIED.items():
-                    execute(
-                        f"INSERT INTO {table}(place,{columns}) SELECT ?,{columns} FROM {table} WHERE place=?",  # noqa: S608
-                        (copy, number),
-                    )
+                execute(
+                    "INSERT INTO saver_rows SELECT number + ?1, ?2, id, iif(part, part + ?1, 0), parent, data "
+                    "FROM saver_rows WHERE place=?3",
+                    (copy - number << 32, copy, number),
+                )
             execute(
                 "INSERT OR IGNORE INTO saver_claims SELECT ?, key, data FROM saver_claims WHERE thread_id=?",
                 (target, source),
             )
-
-    def compact(self, compactions: Iterable[Compaction]) -> None:
-        for compaction in compactions:
-            with self._transaction() as execute:
-                number, merged = self._number(execute, compaction.place), compaction.merged
-                gone = 0
-                for start in compaction.starts:
-                    gone += execute(
-                        "DELETE FROM saver_segments WHERE place=? AND lineage=? AND start=?",
-                        (number, merged.lineage, start),
-                    ).rowcount
-                if gone == len(compaction.starts):
-                    execute("INSERT INTO saver_segments VALUES(?,?,?,?,?,?)", (number, *merged[1:]))
-                else:
-                    raise StoreError(f"{self.name}: another process is vacuuming it; try again later")
 
     def claim(self, thread_id: str, key: str, data: bytes) -> bool:
         with self._transaction() as execute:
@@ -472,15 +445,13 @@ class SqliteStore:
 
     def next_fence(self, thread_id: str) -> int:
         with self._transaction() as execute:
-            execute(
-                "INSERT INTO saver_fences VALUES(?,1) ON CONFLICT(thread_id) DO UPDATE SET fence=fence+1", (thread_id,)
-            )
-            fence: int = execute("SELECT fence FROM saver_fences WHERE thread_id=?", (thread_id,)).fetchone()[0]
+            fence = fresh_fence(self.fence(thread_id))
+            execute("INSERT OR REPLACE INTO saver_fences VALUES(?,?)", (thread_id, fence))
             return fence
 
-    def fence(self, thread_id: str) -> int:
+    def fence(self, thread_id: str) -> int | None:
         rows = self._read("SELECT fence FROM saver_fences WHERE thread_id=?", (thread_id,))
-        return rows[0][0] if rows else 0
+        return rows[0][0] if rows else None
 
     def vacuum(self) -> None:
         with self._write_lock, self._errors():
@@ -522,40 +493,12 @@ class SqliteStore:
         return error if isinstance(error, sqlite3.ProgrammingError) else StoreError(f"{self.name}: {detail}")
 
 
-def _statement(place: int, batch: Batch) -> tuple[str, tuple[Any, ...]] | None:
-    """The batch as one statement, or None when it takes several."""
-    row, writes = batch.checkpoint, batch.writes
-    if row is None:
-        return (_ADD_WRITES, (place, *writes[1:])) if writes and not batch.segments and not batch.values else None
-    if writes or len(batch.segments) > 1 or len(batch.values) > 1:
+_MANY = 500
+
+
+def _saved(place: Place, rows: Sequence[Any]) -> Saved | None:
+    """A checkpoint's row, and those of its writes."""
+    if not rows:
         return None
-    if not batch.segments and not batch.values:
-        return _ADD_CHECKPOINT, (place, *row[1:])
-    segment = batch.segments[0][1:] if batch.segments else _NO_SEGMENT
-    value = batch.values[0][1:] if batch.values else _NO_VALUE
-    return _ADD_STEP, (place, *row[1:], *segment, *value)
-
-
-_COPIED = {
-    "saver_checkpoints": "id, parent, metadata, body",
-    "saver_segments": "lineage, start, size, hashes, data",
-    "saver_values": "key, data",
-    "saver_writes": "checkpoint, data",
-}
-
-
-def _conditions(selection: Selection) -> tuple[str, list[Any]]:
-    found: list[tuple[str, tuple[Any, ...]]] = []
-    if selection.thread_id is not None:
-        found.append(("thread_id=?", (selection.thread_id,)))
-    if selection.ns is not None:
-        found.append(("ns=?", (selection.ns,)))
-    if selection.id is not None:
-        found.append(("id=?", (selection.id,)))
-    if selection.before is not None:
-        found.append(("id<?", (selection.before,)))
-    if selection.after is not None:
-        last, place = selection.after
-        found.append(("(id<? OR (id=? AND (thread_id, ns)>(?,?)))", (last, last, *place)))
-    where = " AND ".join(condition for condition, _ in found)
-    return (f" WHERE {where}" if where else ""), [p for _, parameters in found for p in parameters]
+    number, id_, parent, data = rows[0]
+    return Saved(place, number, id_, parent, b"", data, [Written(row[0], row[3]) for row in rows[1:]])

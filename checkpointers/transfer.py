@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import ormsgpack
 import zstandard
+from langgraph.checkpoint.base import writes_sort_key
 
 from checkpointers.encoding import Raw, RawList
 from checkpointers.errors import StoreError
@@ -30,6 +31,20 @@ class RawWrite(NamedTuple):
     idx: int
     channel: str
     data: bytes
+
+
+def merged(blobs: Iterable[bytes]) -> list[RawWrite]:
+    """What the calls of `put_writes` brought, in the order that LangGraph applies it.
+
+    Of two writes with one index the first counts; errors, interrupts and answers (negative indexes) are replaced.
+    """
+    found: dict[tuple[str, int], RawWrite] = {}
+    for blob in blobs:
+        task_id, path, writes = ormsgpack.unpackb(blob)
+        for index, channel, data in writes:
+            if index < 0 or (task_id, index) not in found:
+                found[task_id, index] = RawWrite(path, task_id, index, channel, data)
+    return sorted(found.values(), key=lambda w: writes_sort_key(w.task_path, w.task_id, w.idx))
 
 
 @dataclass(frozen=True, slots=True)

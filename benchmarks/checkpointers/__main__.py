@@ -11,14 +11,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.checkpointers import correctness, kills, remote, requests, size, speed
+from benchmarks.checkpointers import correctness, kills, memory, races, remote, requests, size, speed
 
 _KILLED = ("sqlite normal", "sqlite full", "duckdb normal", "duckdb full", "postgres")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="conformance contract put step cold size distance cut kills requests")
+    parser.add_argument(
+        "names", nargs="*", help="conformance contract put step cold size memory distance cut kills races requests"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, to see that everything runs")
     chosen = parser.parse_args()
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
@@ -30,9 +32,11 @@ def main() -> None:
         "step": lambda folder: speed.super_step(folder, 40 // part),
         "cold": lambda folder: speed.cold(folder, 100_000 // part),
         "size": lambda folder: size.size(folder, 1000 // part, 1000 // part),
+        "memory": lambda folder: memory.memory(folder, 400 // part),
         "distance": lambda folder: remote.distance(folder, 8.0 / part),
         "cut": lambda folder: remote.cut(folder, 200 // part),
         "kills": lambda folder: kills.kills(folder, 1000 // part, _KILLED),
+        "races": lambda folder: races.races(folder, 2000 // part),
         "requests": requests.storm,
     }
     unknown = set(chosen.names) - set(tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +14,7 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
 
 from benchmarks.checkpointers.savers import official_sqlite, ours
-from benchmarks.checkpointers.table import milliseconds, ratio, seconds, show
+from benchmarks.checkpointers.table import Taken, compared, milliseconds, seconds, show, taken
 from checkpointers import open_checkpointer
 from tests.checkpointers.making import Line, config, messages
 
@@ -35,25 +36,27 @@ def put_and_get(folder: Path, rounds: int) -> None:
             with pair(kind, durability, folder) as savers:
                 for count in (10, 100, 1000):
                     puts, gets = _measured(savers, count, max(rounds * 10 // count, 12) if count > 100 else rounds)
-                    rows.append(
-                        (
-                            kind,
-                            durability,
-                            count,
-                            ratio(*puts),
-                            *map(milliseconds, puts),
-                            ratio(*gets),
-                            *map(milliseconds, gets),
-                        )
-                    )
-    columns = ("store", "durability", "messages", "put ×", "ours ms", "official ms", "get ×", "ours ms", "official ms")
-    show("put and get of the latest checkpoint, × the official SqliteSaver of the same durability", columns, rows)
+                    rows.append((kind, durability, count, *compared(*puts), *compared(*gets)))
+    both = [f"{name} {what}" for name in ("put", "get") for what in ("× CPU", "× wall", "ours ms", "official ms")]
+    title = "put and get of the latest checkpoint, × the official SqliteSaver of the same durability"
+    show(f"{title} (the disk's wait alone: {floor(folder):.2g} ms)", ("store", "durability", "messages", *both), rows)
 
 
-def _measured(savers: tuple[Any, Any], count: int, rounds: int) -> tuple[list[list[float]], list[list[float]]]:
+def floor(folder: Path) -> float:
+    """Milliseconds that one wait for the disk takes, the same for every store."""
+    with (folder / "floor").open("wb") as file:
+        times = []
+        for _ in range(50):
+            file.write(bytes(4096))
+            file.flush()
+            times.append(seconds(lambda: os.fdatasync(file.fileno())))
+    return milliseconds(times)
+
+
+def _measured(savers: tuple[Any, Any], count: int, rounds: int) -> tuple[list[list[Taken]], list[list[Taken]]]:
     """Each round is a new thread with `count` messages, to which some are added one by one."""
-    puts: list[list[float]] = [[], []]
-    gets: list[list[float]] = [[], []]
+    puts: list[list[Taken]] = [[], []]
+    gets: list[list[Taken]] = [[], []]
     for number in range(rounds):
         lines = [Line(saver, f"{count} {number}") for saver in savers]
         state = messages(count)
@@ -62,9 +65,9 @@ def _measured(savers: tuple[Any, Any], count: int, rounds: int) -> tuple[list[li
         for i in range(_PUTS):
             state = [*state, AIMessage(f"one more {i} " * 30, id=f"new{i}")]
             for turn in (0, 1) if i % 2 else (1, 0):
-                puts[turn].append(seconds(partial(lines[turn].put, {"messages": state})))
+                puts[turn].append(taken(partial(lines[turn].put, {"messages": state})))
         for turn in (0, 1, 1, 0):
-            gets[turn].append(seconds(partial(savers[turn].get_tuple, config(f"{count} {number}"))))
+            gets[turn].append(taken(partial(savers[turn].get_tuple, config(f"{count} {number}"))))
     return puts, gets
 
 
@@ -87,16 +90,17 @@ def super_step(folder: Path, rounds: int) -> None:
     steps, rows = 20, []
     for kind in KINDS:
         for durability in DURABILITIES:
-            times: list[list[float]] = [[], []]
+            times: list[list[Taken]] = [[], []]
             with pair(kind, durability, folder) as savers:
                 graphs = [_counter(saver, steps) for saver in savers]
                 for number in range(rounds):
                     for turn in (0, 1) if number % 2 else (1, 0):
                         run = {**config(f"{number}"), "recursion_limit": steps + 5}
                         invoked = partial(graphs[turn].invoke, {"count": 0}, run, durability="sync")
-                        times[turn].append(seconds(invoked) / steps)
-            rows.append((kind, durability, ratio(*times), *map(milliseconds, times)))
-    columns = ("store", "durability", "×", "ours ms", "official ms")
+                        spent = taken(invoked)
+                        times[turn].append(Taken(spent.wall / steps, spent.cpu / steps))
+            rows.append((kind, durability, *compared(*times)))
+    columns = ("store", "durability", "× CPU", "× wall", "ours ms", "official ms")
     show("A super-step of a trivial graph, LangGraph's durability sync, × the official SqliteSaver", columns, rows)
 
 

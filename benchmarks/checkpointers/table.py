@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -26,9 +26,25 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios of neighbouring runs: what slows the machine slows both."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+class Taken(NamedTuple):
+    """Seconds on the wall, and of computing."""
+
+    wall: float
+    cpu: float
+
+
+def taken(work: Callable[[], Any]) -> Taken:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Taken(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def compared(ours: Sequence[Taken], theirs: Sequence[Taken]) -> tuple[float, float, float, float]:
+    """The ratios of computing and of the wall, and the milliseconds on the wall."""
+    pairs = list(zip(ours, theirs, strict=True))
+    cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
+    wall = statistics.median(a.wall / b.wall for a, b in pairs)
+    return cpu, wall, milliseconds([a.wall for a in ours]), milliseconds([b.wall for b in theirs])
 
 
 def milliseconds(times: Sequence[float]) -> float:

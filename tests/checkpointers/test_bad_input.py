@@ -30,7 +30,7 @@ from checkpointers import (
     StoreUnavailable,
     open_checkpointer,
 )
-from checkpointers.postgres import TABLES
+from checkpointers.postgres.statements import TABLES
 from tests.checkpointers.conftest import EMBEDDED, Opener, opener
 from tests.checkpointers.making import Line, config, snapshot
 from tests.workspace.postgres import Postgres
@@ -213,26 +213,28 @@ def _damage(folder: Path, checkpoint_id: str) -> None:
     """Turn a byte in the middle of the checkpoint's body."""
     if (folder / "state.sqlite").exists():
         with sqlite3.connect(folder / "state.sqlite") as db:
-            sql = "SELECT body FROM saver_checkpoints WHERE id=?"
+            sql = "SELECT data FROM saver_rows WHERE part=0 AND id=?"
             body = bytearray(db.execute(sql, (checkpoint_id,)).fetchone()[0])
             body[len(body) // 2] ^= 0x40
-            db.execute("UPDATE saver_checkpoints SET body=? WHERE id=?", (bytes(body), checkpoint_id))
+            db.execute("UPDATE saver_rows SET data=? WHERE part=0 AND id=?", (bytes(body), checkpoint_id))
         db.close()
         return
     with duckdb.connect(str(folder / "state.duckdb")) as duck:
-        sql = "SELECT body FROM saver_checkpoints WHERE id=?"
+        sql = "SELECT data FROM saver_rows WHERE part=0 AND id=?"
         body = bytearray(duck.execute(sql, [checkpoint_id]).fetchone()[0])
         body[len(body) // 2] ^= 0x40
-        duck.execute("UPDATE saver_checkpoints SET body=? WHERE id=?", [bytes(body), checkpoint_id])
+        duck.execute("UPDATE saver_rows SET data=? WHERE part=0 AND id=?", [bytes(body), checkpoint_id])
 
 
-def test_a_lost_segment_is_a_corrupt_row(tmp_path: Path):
+def test_a_lost_row_is_a_corrupt_checkpoint(tmp_path: Path):
     with SqliteSaver(tmp_path / "state.db") as saver:
-        Line(saver).put({"list": ["x" * 50] * 5})
+        line = Line(saver)
+        line.put({"list": ["x" * 50] * 5})
+        line.put({"list": ["x" * 50] * 5 + ["more"]})
     with sqlite3.connect(tmp_path / "state.db") as db:
-        db.execute("DELETE FROM saver_segments")
+        db.execute("DELETE FROM saver_rows WHERE number=(SELECT min(number) FROM saver_rows)")
     db.close()
-    with SqliteSaver(tmp_path / "state.db") as saver, pytest.raises(CorruptRow, match="are gone"):
+    with SqliteSaver(tmp_path / "state.db") as saver, pytest.raises(CorruptRow, match="row 1 is gone"):
         saver.get_tuple(config("t"))
 
 

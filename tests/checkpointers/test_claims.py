@@ -168,7 +168,7 @@ def test_a_claim_survives_its_process(kind: str, tmp_path: Path):
 def test_a_claim_whose_answer_was_lost_is_found_again(postgres: Postgres):
     """The connection dies after the server stored the claim: asked again, it is still the asker's own."""
     with open_checkpointer("postgres", conninfo=postgres.dsn(), schema="lost answers") as saver:
-        plain, tries = saver._run, []
+        plain, tries = saver._server.run, []
 
         def cut(work: Any) -> Any:
             def works(connection: Any) -> Any:
@@ -181,8 +181,8 @@ def test_a_claim_whose_answer_was_lost_is_found_again(postgres: Postgres):
 
             return plain(works)
 
-        saver._run = cut
+        saver._server.run = cut
         assert saver.claim("t", "run", "mine")
         assert len(tries) == 2
-        saver._run = plain
+        saver._server.run = plain
         assert not saver.claim("t", "run", "mine")

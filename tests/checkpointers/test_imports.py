@@ -36,7 +36,7 @@ def test_every_name_is_there():
         _ = checkpointers.nonsense
 
 
-@pytest.mark.parametrize("module", ["", ".sqlite", ".duckdb", ".encryption"])
+@pytest.mark.parametrize("module", ["", ".sqlite", ".duckdb.saver", ".encryption"])
 def test_examples(module: str):
     result = doctest.testmod(import_module(f"checkpointers{module}"))
     assert (result.failed, result.attempted > 0) == (0, True)

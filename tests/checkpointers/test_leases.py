@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.checkpointers.requests import run as storm
-from checkpointers import LeaseLost, Saver, ThreadBusy, open_checkpointer
-from tests.checkpointers.conftest import Opener
+from checkpointers import LeaseLost, Saver, ThreadBusy, held_threads, open_checkpointer, request_cancel
+from tests.checkpointers.conftest import EMBEDDED, Opener
 from tests.checkpointers.making import Line, chat, config
 from tests.workspace.postgres import Postgres
 
@@ -187,3 +189,122 @@ def _freed_by_a_kill(saver: Saver, holder: subprocess.Popen[bytes]) -> None:
     with saver.lease("t", timeout=10):
         assert time.monotonic() - begun < 5
         Line(saver).put({"x": [1]})
+
+
+class _Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", ["_next_fence", "copy_thread"])
+def test_an_error_between_asking_and_entering_leaves_the_thread_free(saver: Saver, step: str):
+    def breaks(*_: object) -> None:
+        raise _Broken
+
+    def asked(policy: str) -> None:
+        with saver.lease("t", policy=policy):
+            raise AssertionError("not reached")
+
+    async def asked_async(policy: str) -> None:
+        async with saver.alease("t", policy=policy):
+            raise AssertionError("not reached")
+
+    Line(saver).put({"x": [1]})
+    held = saver.lease("t") if step == "copy_thread" else contextlib.nullcontext()
+    policy = "fork" if step == "copy_thread" else "reject"
+    with held:
+        setattr(saver, step, breaks)
+        with pytest.raises(_Broken):
+            asked(policy)
+        with pytest.raises(_Broken):
+            asyncio.run(asked_async(policy))
+        delattr(saver, step)
+    with saver.lease("t", policy="reject") as lease:
+        assert lease.thread_id == "t"
+
+
+def test_a_full_disk_does_not_lock_a_thread(tmp_path: Path):
+    """No file may grow: the lease is refused with the file's name and the remedy, and given when there is room."""
+    script = f"""
+        import resource, signal
+        from checkpointers import StoreFull, open_checkpointer
+        with open_checkpointer("sqlite", path={str(tmp_path / "state")!r}) as saver:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            for _ in range(3):
+                try:
+                    with saver.lease("t", policy="reject"):
+                        raise SystemExit("it had room")
+                except StoreFull as error:
+                    assert "state.leases" in str(error) and "Free some space" in str(error), error
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            with saver.lease("t", policy="reject"):
+                print("free")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, cwd=Path.cwd(), check=False
+    )
+    assert (done.stdout, done.stderr) == ("free\n", "")
+    assert list((tmp_path / "state.leases").iterdir()) == []
+
+
+def test_who_stops_waiting_for_a_lease_leaves_it_to_others(saver: Saver):
+    """The task is cancelled while its worker takes the lock."""
+    taking, go_on = threading.Event(), threading.Event()
+    take = saver._attempt
+
+    def slowly(thread_id: str) -> object:
+        hold = take(thread_id)
+        taking.set()
+        go_on.wait(5)
+        return hold
+
+    async def story() -> None:
+        saver._attempt = slowly  # type: ignore[method-assign]
+        asking = asyncio.create_task(saver.alease("t").__aenter__())
+        await asyncio.to_thread(taking.wait, 5)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        go_on.set()
+        del saver._attempt
+        async with saver.alease("t", timeout=5) as lease:
+            assert lease.thread_id == "t"
+
+    asyncio.run(story())
+
+
+def test_a_run_is_asked_to_end_from_elsewhere(saver: Saver):
+    assert saver.request_cancel("t") is False, "nobody runs"
+    with saver.lease("t") as lease:
+        assert lease.cancel_requested() is False
+        assert saver.request_cancel("t") is True
+        assert lease.cancel_requested() is True
+    assert lease.cancel_requested() is False
+    with saver.lease("t") as lease:
+        assert lease.cancel_requested() is False, "it was another run that was asked"
+
+
+@pytest.mark.parametrize("kind", EMBEDDED)
+def test_a_run_in_another_process_is_asked_without_opening_the_store(kind: str, tmp_path: Path):
+    """DuckDB's file belongs to one process: the mark stands beside it."""
+    path = tmp_path / "state"
+    script = f"""
+        import time
+        from checkpointers import open_checkpointer
+        with open_checkpointer({kind!r}, path={str(path)!r}) as saver, saver.lease("my thread") as lease:
+            print("held", flush=True)
+            while not lease.cancel_requested():
+                time.sleep(0.01)
+            print("cancelled", flush=True)
+    """
+    assert held_threads(path) == []
+    assert request_cancel(path, "my thread") is False
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as process:
+        assert process.stdout.readline() == "held\n"
+        assert held_threads(path) == ["my thread"]
+        assert request_cancel(path, "other") is False
+        assert request_cancel(path, "my thread") is True
+        assert process.communicate(timeout=20)[0] == "cancelled\n"
+    assert held_threads(path) == []
+    assert list((tmp_path / "state.leases").iterdir()) == []

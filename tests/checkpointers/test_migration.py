@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver as Official
 
-from checkpointers import SqliteSaver, StoreError
+from checkpointers import BlockedType, SqliteSaver, StoreError
 from checkpointers.encoding import Codec, strict_serializer
 from checkpointers.encryption import AesGcm
 from checkpointers.sqlite import MIGRATIONS
@@ -71,7 +71,8 @@ def test_types_that_are_not_allowed_survive_the_migration(tmp_path: Path, caplog
     official.put_writes(line.at, [("points", Point(4))], "task")
     official.conn.close()
     with caplog.at_level(logging.ERROR), SqliteSaver(tmp_path / "old.db") as saver:
-        assert saver.get_tuple(config("t")).checkpoint["channel_values"]["one"] == {"x": 3}
+        with pytest.raises(BlockedType, match=r"allowed_types=\[\('tests.checkpointers.test_migration', 'Point'\)\]"):
+            saver.get_tuple(config("t"))
     with SqliteSaver(tmp_path / "old.db", allowed_types=ALLOWED) as saver:
         found = saver.get_tuple(config("t"))
         assert found.checkpoint["channel_values"] == {"points": [Point(1), Point(2)], "one": Point(3)}

@@ -108,7 +108,7 @@ def marked(question: str, ask: Ask) -> str:
     for said in quotes(question):
         ask.marks[f"Q{len(ask.marks)}"] = (said, said)
         question = question.replace(said, f" q{len(ask.marks) - 1} ", 1)
-    words, out = [w.upper() if w.upper() in ask.marks else w for w in spoken(question.lower())], []
+    words, out = [w.upper() if w.upper() in ask.marks else w for w in spoken(question.lower().replace("_", " "))], []
     while words:
         spans = [words[:size] for size in (4, 3, 2, 1) if size <= len(words) and words[0] not in FILLER]
         found, span = next(((f, s) for s in spans if (f := catalog.meant(s, ask.table)) is not None), (None, words[:1]))

@@ -1,4 +1,4 @@
-"""Lists as runs of segments: whatever is done to a list, what was saved comes back, and little is written."""
+"""Lists as ropes over rows: whatever is done to a list, what was saved comes back, and little is written."""
 
 from __future__ import annotations
 
@@ -12,71 +12,96 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from langchain_core.messages import AIMessage, HumanMessage
 
-from checkpointers import open_checkpointer
-from checkpointers.records import Run
-from checkpointers.segments import MAX_RUNS, cut, digest, plan
+from checkpointers import open_checkpointer, ropes
+from checkpointers.encoding import Codec, RawList, strict_serializer
+from checkpointers.lists import ListWriter, StoredList
+from checkpointers.ropes import Entry
 from tests.checkpointers.making import Line, config
 
 letters = st.lists(st.sampled_from("abcdefgh"), max_size=14)
 
 
 class Shelf:
-    """Where segments would lie: lineage → elements."""
+    """Where rows would be kept: their number and items."""
 
     def __init__(self) -> None:
-        self.lineages: dict[int, list[str]] = {}
+        self.rows: dict[int, list[Any]] = {}
         self.written = 0
 
-    def store(self, old: list[str], runs: tuple[Run, ...], new: list[str]) -> tuple[Run, ...]:
-        made = plan(_hashes(old), runs, _hashes(new), lineage=len(self.lineages) + 1)
-        lineage = self.lineages.setdefault(made.lineage, [])
-        if made.fresh:
-            assert len(lineage) == made.start, "a segment begins where its lineage ends"
-            lineage += [new[i] for i in made.fresh]
-        self.written += len(made.fresh)
-        return made.runs
+    def store(self, elements: list[str], known: StoredList | None) -> StoredList:
+        items: list[Any] = []
+        writer = ListWriter(Codec(strict_serializer()), items, lambda rope: ropes.spans(rope, self.load), watch=False)
+        stored = writer.stored(RawList([e.encode() for e in elements]), known)
+        assert stored is not None
+        number = len(self.rows) + 1
+        self.rows[number] = items
+        self.written += sum(isinstance(item, bytes) for item in items)
+        return stored.settled(number)
 
-    def read(self, runs: tuple[Run, ...]) -> list[str]:
-        return [element for run in runs for element in self.lineages[run.lineage][run.start : run.stop]]
+    def load(self, rows: Any) -> dict[int, list[Any]]:
+        return {row: self.rows[row] for row in rows}
 
-
-def _hashes(elements: list[str]) -> list[bytes]:
-    return [digest(e.encode()) for e in elements]
+    def read(self, stored: StoredList) -> list[str]:
+        return [element.decode() for element in ropes.elements(stored.rope, self.load)]
 
 
 @given(st.lists(letters, min_size=1, max_size=8))
-def test_each_list_is_rebuilt_from_its_runs(versions: list[list[str]]):
-    shelf, old, runs = Shelf(), [], ()
+def test_each_list_is_rebuilt_from_its_rope(versions: list[list[str]]):
+    shelf, known = Shelf(), None
+    kept = []
     for new in versions:
-        if runs and any(run.stop != len(shelf.lineages[run.lineage]) for run in runs[-1:]):
-            old, runs = [], ()  # its last lineage went on elsewhere: the store answers so, see the saver's tests
-        runs = shelf.store(old, runs, new)
-        assert shelf.read(runs) == new
-        assert len(runs) <= max(MAX_RUNS * 2, len(new))
-        old = new
+        known = shelf.store(new, known)
+        kept.append((known, new))
+    for stored, elements in kept:
+        assert shelf.read(stored) == elements, "what was stored before is as it was"
 
 
 @given(letters, letters)
 def test_appending_writes_only_what_is_new(start: list[str], more: list[str]):
     shelf = Shelf()
-    runs = shelf.store([], (), start)
+    known = shelf.store(start, None)
     shelf.written = 0
-    runs = shelf.store(start, runs, start + more)
+    shelf.store(start + more, known)
     assert shelf.written == len(more)
-    assert len(runs) <= 1
+
+
+def test_a_long_list_takes_few_entries():
+    shelf, known, state = Shelf(), None, []
+    for i in range(1000):
+        state = [*state, f"m{i}"]
+        known = shelf.store(state, known)
+        assert len(known.rope) <= (ropes.FANOUT - 1) * 4
+    assert shelf.written == 1000
+    assert shelf.read(known) == state
 
 
 def test_a_sliding_window_writes_one_element_a_step():
-    shelf, window, runs = Shelf(), [f"m{i}" for i in range(20)], ()
-    runs = shelf.store([], (), window)
+    shelf, window = Shelf(), [f"m{i}" for i in range(20)]
+    known = shelf.store(window, None)
     shelf.written = 0
     for i in range(20, 120):
-        slid = [*window[1:], f"m{i}"]
-        runs = shelf.store(window, runs, slid)
-        window = slid
-        assert shelf.read(runs) == window
+        window = [*window[1:], f"m{i}"]
+        known = shelf.store(window, known)
+        assert shelf.read(known) == window
     assert shelf.written == 100
-    assert len(runs) == 1
+    assert len(known.rope) <= ropes.FANOUT * 2
+
+
+@given(st.lists(letters, min_size=1, max_size=8))
+def test_what_is_touched_is_what_is_read(versions: list[list[str]]):
+    """A list can be read from the rows and items that it is said to need, and no others."""
+    shelf, known = Shelf(), None
+    for new in versions:
+        known = shelf.store(new, known)
+    assert known is not None
+    needed: dict[int, set[int]] = {}
+    for row, items in ropes.touched(known.rope, shelf.load, set()):
+        needed.setdefault(int(row), set()).update(items)
+    shelf.rows = {
+        row: [item if i in needed.get(row, ()) else None for i, item in enumerate(items)]
+        for row, items in shelf.rows.items()
+    }
+    assert shelf.read(known) == versions[-1]
 
 
 @given(
@@ -84,11 +109,11 @@ def test_a_sliding_window_writes_one_element_a_step():
     st.integers(0, 30),
     st.integers(0, 30),
 )
-def test_cutting_runs_is_slicing(parts: list[tuple[int, int]], start: int, stop: int):
-    runs = [Run(i, low, low + length) for i, (low, length) in enumerate(parts)]
-    elements = [(run.lineage, at) for run in runs for at in range(run.start, run.stop)]
-    chosen = cut(runs, start, stop)
-    assert [(run.lineage, at) for run in chosen for at in range(run.start, run.stop)] == elements[start:stop]
+def test_cutting_spans_is_slicing(parts: list[tuple[int, int]], start: int, stop: int):
+    spans = [Entry(i, low, length, 0) for i, (low, length) in enumerate(parts)]
+    elements = [(span.row, span.item + at) for span in spans for at in range(span.size)]
+    chosen = ropes.cut(spans, start, stop)
+    assert [(span.row, span.item + at) for span in chosen for at in range(span.size)] == elements[start:stop]
 
 
 def _element(draw: st.DrawFn) -> Any:
