@@ -409,6 +409,19 @@ class Deployment:
                     continue
                 self.say(f"removed {kind} {name}")
 
+    def is_ours(self, schema: str, comment: str) -> bool:
+        """Whether a deployment made it: what was there before keeps all its tables."""
+        from databricks.sdk.errors import NotFound
+
+        with step(f"The schema {schema}", "the variables"):
+            try:
+                ours = self.client.schemas.get(schema).comment == comment
+            except NotFound:
+                return False
+        if not ours:
+            self.say(f"left schema {schema}: it was there before")
+        return ours
+
     def removals(self, purge: bool) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         client, values = self.client, self.values
         yield "endpoint", values["name"], lambda: client.serving_endpoints.delete(values["name"])
@@ -420,9 +433,10 @@ class Deployment:
             own = f"{values['catalog']}.{values['schema']}"
             if self.look("schema", own, client.schemas.get).id:
                 yield "model", self.model, self.remove_model
-            for name in (values["scratch_schema"], values["schema"]):
-                full = f"{values['catalog']}.{name}"
-                yield "schema", full, lambda full=full: client.schemas.delete(full, force=True)  # type: ignore[misc]
+            for one in reversed(resources(values, self.place())["schemas"].values()):
+                full = f"{one['catalog_name']}.{one['name']}"
+                if self.is_ours(full, one["comment"]):
+                    yield "schema", full, lambda full=full: client.schemas.delete(full, force=True)  # type: ignore[misc]
             yield "secret scope", values["secret_scope"], lambda: client.secrets.delete_scope(values["secret_scope"])
 
 

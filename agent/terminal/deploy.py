@@ -75,7 +75,7 @@ def destroy(
     var: Vars = None,
     purge: Annotated[
         bool,
-        typer.Option("--purge", help="Also the model, the secret scope, and both schemas with all in them."),
+        typer.Option("--purge", help="Also the model, the secret scope, and the schemas that it made."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:

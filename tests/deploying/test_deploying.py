@@ -130,3 +130,7 @@ def test_without_the_keys_all_but_the_endpoint_is_made(deployment: Deployment, w
     assert not any(line.startswith("made") for line in said), "again, it only changes"
     deployment.destroy()
     assert {one.kind for one in deployment.status() if one.id} == {"schema", "Volume", "secret scope"}
+    data = f"{deployment.values['data_catalog']}.{deployment.values['data_schema']}"
+    deployment.values = {**deployment.values, "scratch_schema": deployment.values["data_schema"]}
+    deployment.destroy(purge=True)
+    assert [one.name for one in deployment.status() if one.id] == [data], "what was there before stays"

@@ -31,7 +31,7 @@ def test_the_literal_prompt_wins_over_the_file_and_that_over_the_usual_one(liter
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b" \n", "is empty"), (b"\xff\xfe\x00", "no text in UTF-8")], ids=["empty", "not UTF-8"]
+    ("content", "said"), [(b" \n", "is empty"), (b"\xff\xfe\x00", "is no text in UTF-8")], ids=["empty", "not UTF-8"]
 )
 def test_a_file_that_is_no_prompt_is_named(content: bytes, said: str) -> None:
     with pytest.raises(InvalidRequest, match=f"/f.txt {said}"):
