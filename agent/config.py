@@ -101,6 +101,9 @@ class ExecutionSettings(Section):
     scratch_schema: str | None = None
     max_output_bytes: Count = 64 * 1024 * 1024
     memory_mb: Count = 4096
+    sql_seconds: Seconds = 300.0
+    sql_memory_mb: Count = 2048
+    value_mb: Count = 256
 
 
 class TracingSettings(Section):
@@ -154,6 +157,10 @@ class Settings(Section):
         return self.home.absolute() / "artifacts"
 
     @property
+    def values_path(self) -> Path:
+        return self.home.absolute() / "values"
+
+    @property
     def records_path(self) -> Path:
         return self.home.absolute() / "records.sqlite"
 
@@ -176,8 +183,9 @@ KINDS: dict[str, Any] = {
     "limits.run_seconds": Seconds,
     "limits.max_parallel": Count,
     "digesting.short_chars": Number,
-    "digesting.chunk_chars": Count,
-    "digesting.max_chunks": Count,
+    "digesting.leaf_tokens": Count,
+    "digesting.leaf_items": Count,
+    "digesting.max_leaves": Count,
     "digesting.parallel_reads": Count,
     "memory.window_chars": Count,
     "memory.capsule_entries": Count,

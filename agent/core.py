@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
+from agent.artifacts.answers import Filling, fill, with_answers
+from agent.contract import contract_of, holding
 from agent.conversation import choose_thread, has_gone_on, turns_until
 from agent.data.question import LONGEST_QUESTION
 from agent.data.source import DataSource, describe_source, source_from_json
@@ -222,6 +224,7 @@ class Agent:
             after=check_id("after", request.after),
             state=check_state(request.state),
         )
+        contract_of(request, self.artifacts)
         threads = self.threads(request.principal)
         if checked.thread_id and not request.principal.is_local:
             self._check_thread(checked.thread_id, request.principal, threads)
@@ -313,12 +316,19 @@ class Agent:
                     drop_unfinished(self._graph, self._config(held.thread_id, held.user_id))
                 self._watch(held)
                 try:
-                    return self._turn(request, held)
+                    return self._handed(request, self._turn(request, held))
                 finally:
                     self._unwatch(held)
         except GoneOn as gone_on:
             copy = self._copy(request, turn.thread_id, gone_on.turns)
         return self._leased(replace(request, thread_id=copy), replace(turn, thread_id=copy))
+
+    def _handed(self, request: Request, result: ConversationResult) -> ConversationResult:
+        """As the caller gets it: with what code answered with, in the form that was asked for."""
+        contract = contract_of(replace(request, thread_id=result.thread_id), self.artifacts)
+        if contract is None or contract.fits is None:
+            return with_answers(result, self.artifacts)
+        return with_answers(contract.keep(result), self.artifacts, alone=result.end == "answer")
 
     def _copy(self, request: Request, thread_id: str, turns: int) -> str:
         """A copy of the thread as it was after so many turns; a new one that begins with the request's history when
@@ -420,13 +430,16 @@ class Agent:
 
         limits, clock = self.settings.limits, SystemClock()
         until = None if limits.max_seconds is None else turn.began + limits.max_seconds
+        own = resumed is None or resumed.request_id == turn.request_id
+        contract = contract_of(replace(request, thread_id=turn.thread_id), self.artifacts) if own else None
+        filled = Filling(turn.emit, partial(fill, thread_id=turn.thread_id, artifacts=self.artifacts))
         return replace(
             bench,
             base_model=bound_by(cancellable(bench.base_model, turn.cancelled, until), request.max_output_tokens),
             sub_model=cancellable(bench.sub_model, turn.cancelled, until),
             records=self.records.for_request(turn.thread_id, turn.request_id, turn.user_id),
             ledger=Ledger(limits, resumed.usage) if resumed else Ledger(limits),
-            scoped=self.scopes.shared(turn.user_id),
+            scoped=self.scopes.shared(turn.user_id) | self._saved_values(turn.thread_id),
             clock=clock,
             cancelled=turn.cancelled,
             closing=self._closed,
@@ -436,9 +449,14 @@ class Agent:
             until=until,
             thread_id=turn.thread_id,
             about=turn.about,
-            instructions=request.instructions or "",
-            emit=turn.emit,
+            instructions="\n\n".join(filter(None, [contract.told if contract else "", request.instructions])),
+            refuse=contract.refuse if contract else None,
+            emit=holding(turn.emit) if contract else filled,
         )
+
+    def _saved_values(self, thread_id: str) -> dict[str, str]:
+        """What code saved on the thread, as the analyst is shown it."""
+        return {f"saved value {value.name}": value.described for value in self._parts.stores.values.list(thread_id)}
 
     def _config(self, thread_id: str, user_id: str) -> Any:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Request:
     `after` is the request that this one follows: a thread that has gone on since is copied as it was then.
     `history` is what was said before: the thread whose transcript it is goes on, else it begins a new one.
     `instructions` go to the model with this turn; a reply has at most `max_output_tokens`.
+    With `schema`, a JSON schema, the answer is a JSON value by it; `check` says what is wrong with an answer, or None.
     `answers` resume what waits for a person: by interrupt id.
     """
 
@@ -47,6 +48,8 @@ class Request:
     history: Sequence[AnyMessage] = ()
     instructions: str | None = None
     max_output_tokens: int | None = None
+    schema: Mapping[str, Any] | None = None
+    check: Callable[[str], str | None] | None = None
     answers: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -29,6 +29,7 @@ def make_result(turn: Turn, text: str, thread_id: str) -> ConversationResult:
         missing=turn.missing,
         usage=turn.usage,
         artifact_ids=turn.artifact_ids,
+        coverage=turn.coverage,
     )
 
 
@@ -40,7 +41,8 @@ def find_answer(values: Mapping[str, Any], thread_id: str, request_id: str) -> C
     for message in reversed(values.get("messages", [])):
         if message.response_metadata.get("request_id") == request_id:
             end = message.response_metadata["end"]
-            return make_result(Turn(request_id, "", 0.0, end=end), message.text, thread_id)
+            ran = tuple(message.response_metadata.get("artifact_ids", ()))
+            return make_result(Turn(request_id, "", 0.0, end=end, artifact_ids=ran), message.text, thread_id)
     return None
 
 

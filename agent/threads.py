@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from agent.data.source import source_from_json
 from agent.principal import Principal
-from checkpointers import ThreadBusy
 from graph.errors import AgentError, InvalidRequest, NotFound
 from graph.types import Capsule
 
@@ -50,11 +49,20 @@ class ThreadSize:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """How many threads were pruned; `skipped` are those on which a turn runs, left as they are."""
+
+    count: int
+    skipped: tuple[str, ...]
+
+
 class Threads:
     """The threads that `principal` may see: its own. What is another's is not there."""
 
     def __init__(self, stores: Stores, principal: Principal | None = None) -> None:
         self._saver, self._records, self._artifacts = stores.saver, stores.records, stores.artifacts
+        self._values = stores.values
         self._keepers = stores.keepers
         self._index, self._questions = stores.index, stores.questions
         self._principal = principal or Principal()
@@ -124,6 +132,7 @@ class Threads:
         if any(thread.thread_id == target for thread in self._saver.threads()):
             raise InvalidRequest(f"There is a thread {target} already; give another id.")
         self._saver.copy_thread(self._own(thread_id), target)
+        self._values.copy(thread_id, target)
         drop_unfinished(build_graph(self._saver), config_of(target))
         if turns is not None:
             self.rewind(target, turns)
@@ -136,6 +145,7 @@ class Threads:
                 self._artifacts.delete(artifact_id)
             for keeper in self._keepers:
                 keeper.forget(thread_id)
+            self._values.forget(thread_id)
             self._records.forget(thread_id)
             self._index.forget(thread_id)
             self._questions.forget(thread_id)
@@ -155,22 +165,12 @@ class Threads:
         """
         return self._records.request_cancel(self._own(thread_id)) or self._records.request_cancel(self.find(thread_id))
 
-    def prune(self, thread_ids: Sequence[str], keep: int) -> int:
-        """Drop all but the newest `keep` checkpoints of the threads, of all when none is named; how many threads.
-
-        A thread on which a turn runs is left as it is.
-        """
+    def prune(self, thread_ids: Sequence[str], keep: int) -> Pruned:
+        """Drop all but the newest `keep` checkpoints of the threads, of all when none is named."""
         own = (one.thread_id for one in self._saver.threads() if self._is_own(one))
         ids = [self._own(one) for one in thread_ids] or list(own)
-        return sum(self._prune(thread_id, keep) for thread_id in ids)
-
-    def _prune(self, thread_id: str, keep: int) -> bool:
-        try:
-            with self._saver.lease(thread_id, policy="reject"):
-                self._saver.prune([thread_id], keep_last=keep)
-        except ThreadBusy:
-            return False
-        return True
+        skipped = tuple(self._saver.prune(ids, keep_last=keep))
+        return Pruned(len(ids) - len(skipped), skipped)
 
     def _artifacts_of(self, thread_id: str) -> set[str]:
         """By the records and by the thread's own state: either may have lost some. Not what a copy shares."""

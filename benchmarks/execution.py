@@ -18,13 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.artifacts.folder import FolderArtifacts
+from agent.artifacts.values import FolderValues
 from agent.data.sample import fill
 from agent.data.warehouse import open_warehouse
 from agent.execution import BACKENDS
-from agent.execution.host import Data, LocalHost
+from agent.execution.host import Data, Kept, LocalHost
 from agent.execution.local import LocalBackend
 from agent.execution.run import RunLimits
+from agent.models.scripted import ScriptedModel
 from graph.types import Artifact, ExecutionResult
+from tests.graph.world import World
 
 REPEATS = 20
 CODES = {
@@ -61,12 +64,16 @@ class Bench:
     def run(self, code: str) -> ExecutionResult:
         artifact_id = f"art_{uuid4().hex[:12]}"
         artifact = Artifact(artifact_id, "t", "i", 1, code, None, self._artifacts.folder(artifact_id))
-        run_id = self._backend.submit(artifact, artifact_id, LocalHost(self._data, artifact_id))
+        run_id = self._backend.submit(artifact, artifact_id, self._host(artifact))
         self._backend.wait(run_id, 120)
         result = self._backend.poll(run_id)
         assert isinstance(result, ExecutionResult), result
         assert result.status == "success", result.error
         return result
+
+    def _host(self, artifact: Artifact) -> LocalHost:
+        kept = Kept(self._artifacts, FolderValues(self._artifacts.root / "values"))
+        return LocalHost(self._data, kept, World(ScriptedModel()).context(), artifact)
 
     def at_once(self, code: str, count: int) -> None:
         with ThreadPoolExecutor(count) as pool:

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,17 +77,18 @@ _WAIT = 30.0
 # A row's number is its place's, and below that a count. `part` is 0 for a checkpoint, else the row's own number; rows
 # that others only point at have no id. Numbers of places are never used again: a number never means another row.
 _ADD = """
-    INSERT INTO saver_rows SELECT number, ?1, ?2, iif(?3, 0, number), ?4, ?5 FROM (
-        SELECT coalesce((SELECT max(number) FROM saver_rows WHERE number BETWEEN ?1 << 32 AND (?1 + 1 << 32) - 1),
-            ?1 << 32) + 1 AS number)
+    INSERT INTO saver_rows SELECT number, :place, :id, iif(:is_row, 0, number), :parent, :data FROM (
+        SELECT coalesce((
+            SELECT max(number) FROM saver_rows WHERE number BETWEEN :place << 32 AND (:place + 1 << 32) - 1
+        ), :place << 32) + 1 AS number)
 """
-_ADD_IN = _ADD + " WHERE EXISTS(SELECT 1 FROM saver_places WHERE place=?1)"  # noqa: S608 our own texts, as below
-_ADD_TO = _ADD + " WHERE EXISTS(SELECT 1 FROM saver_rows WHERE number=?6 AND id=?7)"  # noqa: S608
+_ADD_IN = _ADD + " WHERE EXISTS(SELECT 1 FROM saver_places WHERE place=:place)"  # noqa: S608 our own texts, as below
+_ADD_TO = _ADD + " WHERE EXISTS(SELECT 1 FROM saver_rows WHERE number=:needed AND id=:needed_id)"  # noqa: S608
 _HIDE = "UPDATE saver_rows SET id='', part=number, parent=NULL"
 
-_CHECKPOINT = "SELECT number, id, parent, data FROM saver_rows WHERE place=?1 AND id="
-_BY_ID = _CHECKPOINT + "?2 ORDER BY part"
-_NEWEST = "SELECT id FROM saver_rows WHERE place=?1 AND part=0 ORDER BY id DESC LIMIT 1"
+_CHECKPOINT = "SELECT number, id, parent, data FROM saver_rows WHERE place=:place AND id="
+_BY_ID = _CHECKPOINT + ":id ORDER BY part"
+_NEWEST = "SELECT id FROM saver_rows WHERE place=:place AND part=0 ORDER BY id DESC LIMIT 1"
 _LATEST = f"{_CHECKPOINT}({_NEWEST}) ORDER BY part"
 _NO_PLACE = -1
 
@@ -266,9 +267,10 @@ class SqliteStore:
             return self._add_first(row) if added is None and row.needs is None else added
 
     def _add(self, place: int, row: NewRow) -> int | None:
-        values = (place, row.id, row.is_checkpoint, row.parent, row.data)
+        values = {"place": place, "id": row.id, "is_row": row.is_checkpoint, "parent": row.parent, "data": row.data}
         if row.needs:  # a checkpoint that is there is in a place that is there
-            cursor = self._writer.execute(_ADD_TO, (*values, *row.needs))
+            needed, needed_id = row.needs
+            cursor = self._writer.execute(_ADD_TO, {**values, "needed": needed, "needed_id": needed_id})
         else:
             cursor = self._writer.execute(_ADD_IN, values)
         return cursor.lastrowid if cursor.rowcount else None
@@ -298,7 +300,7 @@ class SqliteStore:
 
     # Reading
 
-    def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def _read(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """By the connection that writes, whose cache is warm, unless it is busy."""
         idle = self._write_lock.acquire(blocking=False)
         if not idle:
@@ -320,15 +322,15 @@ class SqliteStore:
             number = self._places[place] = int(rows[0][0])
         return number
 
-    def _found(self, place: Place, sql: str, *parameters: Any) -> list[Any]:
+    def _found(self, place: Place, sql: str, checkpoint_id: str = "") -> list[Any]:
         """Rows of a place; another process may have deleted it and made it anew."""
         known = self._known(place)
-        rows = self._read(sql, (known, *parameters))
+        rows = self._read(sql, {"place": known, "id": checkpoint_id})
         if rows or known == _NO_PLACE:
             return rows
         self._places.pop(place, None)
         number = self._known(place)
-        return rows if number == known else self._read(sql, (number, *parameters))
+        return rows if number == known else self._read(sql, {"place": number, "id": checkpoint_id})
 
     def latest(self, place: Place) -> Saved | None:
         return _saved(place, self._found(place, _LATEST))
@@ -376,7 +378,7 @@ class SqliteStore:
         return [Place(*row) for row in rows]
 
     def everything(self, place: Place) -> list[Kept]:
-        sql = "SELECT number, id, part=0, parent, data FROM saver_rows WHERE place=? ORDER BY number"
+        sql = "SELECT number, id, part=0, parent, data FROM saver_rows WHERE place=:place ORDER BY number"
         return [
             Kept(n, id_, bool(is_checkpoint), parent, b"", data)
             for n, id_, is_checkpoint, parent, data in self._found(place, sql)
@@ -426,9 +428,9 @@ class SqliteStore:
             for ns, number in execute("SELECT ns, place FROM saver_places WHERE thread_id=?", (source,)).fetchall():
                 copy = self._number(execute, Place(target, ns))
                 execute(
-                    "INSERT INTO saver_rows SELECT number + ?1, ?2, id, iif(part, part + ?1, 0), parent, data "
-                    "FROM saver_rows WHERE place=?3",
-                    (copy - number << 32, copy, number),
+                    "INSERT INTO saver_rows SELECT number + :by, :copy, id, iif(part, part + :by, 0), parent, data "
+                    "FROM saver_rows WHERE place=:place",
+                    {"by": copy - number << 32, "copy": copy, "place": number},
                 )
             execute(
                 "INSERT OR IGNORE INTO saver_claims SELECT ?, key, data FROM saver_claims WHERE thread_id=?",

@@ -52,15 +52,19 @@ class Memory:
 
 @dataclass(frozen=True)
 class Digesting:
-    """How outputs are read. Sizes are characters; an output is short when it fits `short_chars` and the previews.
+    """How outputs and items are read. An output of at most `short_chars` characters goes to the analyst as it is.
 
-    Chunks are of `chunk_chars`, and larger when there would be more than about `max_chunks`.
+    What is longer is read in leaves of at most `leaf_tokens` tokens, of which an output has at most `max_leaves`: of a
+    longer one an even sample is read. `leaf_items` is how many items of `llm_map` share a leaf. With `cache`, what was
+    read once on a thread is not read again.
     """
 
     short_chars: int = 6_000
-    chunk_chars: int = 12_000
-    max_chunks: int = 200
+    leaf_tokens: int = 4_000
+    leaf_items: int = 100
+    max_leaves: int = 400
     parallel_reads: int = 8
+    cache: bool = True
     strict_instruction: bool = False
 
 

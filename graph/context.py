@@ -16,6 +16,8 @@ from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.claims import Claims, MemoryClaims
 from graph.events import Event
 from graph.program import Program
+from graph.reading.llm_map import NoRecall, Recall
+from graph.reading.records import Check
 from graph.types import Artifact, ArtifactStatus, Capsule, ExecutionResult, RunStatus, Usage, Verdict
 
 Guard = Callable[[Program], Verdict | None]
@@ -30,6 +32,20 @@ Raises HostError for what the code is to be told."""
 CANCELLED = "the run was cancelled"
 
 
+@dataclass(frozen=True)
+class ReadingAllowance:
+    """What a run that can't reach us may spend on reading by itself: reserved in the ledger, accounted for afterwards.
+
+    It does not bound what the run's identity could spend: the rate limit of the sub-model's endpoint does.
+    """
+
+    model: str
+    tokens: int
+    leaf_tokens: int
+    leaf_items: int
+    parallel: int
+
+
 class RunHost(Protocol):
     """What one run may ask of us while it runs. A backend whose runs can't reach us hands over the allowance before
     and settles the report afterwards.
@@ -42,6 +58,15 @@ class RunHost(Protocol):
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """By the kind of request."""
+
+    def allowance(self) -> ReadingAllowance:
+        """Reserve what the run may spend on reading by itself. Raises BudgetExceeded when nothing is left."""
+
+    def settle(self, report: Mapping[str, Any] | None) -> None:
+        """Account for what a run with an allowance spent, by what it says: `input_tokens`, `output_tokens`, `calls`.
+
+        None is a run that left no report: it is taken to have spent all.
+        """
 
     def close(self) -> None:
         """End what is being answered; from any thread. The run has ended."""
@@ -79,13 +104,17 @@ class ArtifactStore(Protocol):
 
     def result(self, artifact_id: str) -> ExecutionResult | None: ...
 
-    def text(self, artifact_id: str) -> Iterator[str]:
-        """The full output in pieces: stdout, then stderr when the code failed."""
+    def text(self, artifact_id: str, stream: str = "stdout") -> Iterator[str]:
+        """All of `stdout` or `stderr` in pieces."""
 
-    def size(self, artifact_id: str) -> int:
+    def size(self, artifact_id: str, stream: str = "stdout") -> int:
         """Characters (at most; bytes on disk) that `text` yields."""
 
-    def write_digest(self, artifact_id: str, digest: str) -> None: ...
+    def write_digest(self, artifact_id: str, digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Keep what the analyst was told, and the records that it was made of."""
+
+    def handed(self, artifact_id: str) -> Mapping[str, Any]:
+        """What the run handed over or had read while it ran: `answers`, `saved` and `maps`, lists of JSON objects."""
 
 
 class Records(Protocol):
@@ -106,9 +135,16 @@ class Prompts(Protocol):
     def remember(self, capsule: Capsule) -> str:
         """Asks what the messages that follow laid down, found and left open, as a JSON object of lists."""
 
-    def chunk(self, instruction: str, part: int, parts: int) -> str: ...
+    def chunk(self, instruction: str) -> str:
+        """For a reader of one part of an output, who answers with a `graph.reading.notes.NOTE_SCHEMA`."""
 
-    def reduce(self, instruction: str, parts: int) -> str: ...
+    def reduce(self, instruction: str) -> str: ...
+
+    def leaf(self, instruction: str, schema: Mapping[str, Any], context: str | None) -> str:
+        """For a reader of many items, a line each, who answers with a record for each."""
+
+    def query(self, schema: Mapping[str, Any] | None) -> str:
+        """For a model that generated code asks one question."""
 
 
 class Clock(Protocol):
@@ -178,6 +214,10 @@ class RunContext:
     artifacts: ArtifactStore
     records: Records
     ledger: Ledger
+    check_schema: Callable[[Mapping[str, Any]], Check]
+    """From a JSON schema to what says why a value does not fit it. Raises InvalidRequest for what is no schema."""
+    recall: Callable[[str], Recall] = lambda thread_id: NoRecall()
+    """What was read on a thread before."""
     limits: Limits = field(default_factory=Limits)
     digesting: Digesting = field(default_factory=Digesting)
     memory: Memory = field(default_factory=Memory)
@@ -197,4 +237,6 @@ class RunContext:
     """What this request tells the model besides its question; it is not saved."""
     scoped: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the scopes that live beyond the thread, `user:…` and `app:…`, as they were when the turn began."""
+    refuse: Callable[[str], str | None] | None = None
+    """Says why a final reply does not have the form that the request asks for, or None when it has."""
     emit: Callable[[Event], None] = lambda event: None

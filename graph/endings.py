@@ -47,6 +47,7 @@ ENDS: dict[End, Ending] = {
     "budget": forced("the budget was used up before the analyst had finished"),
     "stagnation": forced("the same code gave the same outcome again, so going on would not have helped"),
     "repairs": forced("the model's tool calls stayed malformed after several repairs"),
+    "unfit": forced("the answer did not take the form that the request asks for, after several tries"),
     "cancelled": forced("the request was cancelled", exit_code=130),
     "error": Ending(False, 2, "failed"),
 }
@@ -137,14 +138,18 @@ def conclude(state: AgentState, ctx: RunContext, end: End, said: str, reply: AIM
     missing = ENDS[end].missing
     if end == "cancelled" and ctx.closing.is_set():
         missing = "interrupted by shutdown: the program was ended while the turn ran"
-    if said and end in ("budget", "truncated"):
+    if said and end in ("budget", "truncated", "unfit"):
         missing = f"{missing}: {said}"
     message = reply if reply is not None else AIMessage(words(end, said, missing, messages, delegations))
     turn = state["turn"]
     ran = tuple(d.artifact_id for d in delegations.values() if d.request_id == turn.request_id and d.run_id)
-    turn = replace(turn, end=end, missing=missing, usage=ctx.ledger.spent, artifact_ids=ran)
+    covered = "; ".join(
+        f"{d.artifact_id}: {d.coverage}" for d in delegations.values() if d.artifact_id in ran and d.coverage
+    )
+    turn = replace(turn, end=end, missing=missing, usage=ctx.ledger.spent, artifact_ids=ran, coverage=covered)
     message.response_metadata["request_id"] = turn.request_id
     message.response_metadata["end"] = end
+    message.response_metadata["artifact_ids"] = list(ran)
     capsule = replace(state.get("capsule") or Capsule(), data=ctx.about)
     if end != "blocked":
         told = Told(question_of(messages), message.text, missing)

@@ -47,12 +47,17 @@ class StageReached:
 
 @dataclass(frozen=True)
 class ChunkRead:
-    """The sub-model has read `done` of `total` chunks of a long output."""
+    """The sub-model is through with `done` of `total` chunks of a long output, and could not read `missed` of them.
+
+    `unit` is what is counted: `chunks` of an output, or what a run's own code is at.
+    """
 
     call_id: str
     artifact_id: str
     done: int
     total: int
+    missed: int = 0
+    unit: str = "chunks"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ End = Literal[
     "budget",
     "stagnation",
     "repairs",
+    "unfit",
     "cancelled",
     "error",
 ]
@@ -79,6 +80,7 @@ class Artifact:
     code: str
     instruction: str | None
     path: str
+    call_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class Delegation:
     run_id: str | None = None
     started_at: float = 0.0
     summary: str = ""
+    coverage: str = ""
+    """How much of what was to be read was read, in words; empty when nothing had to be."""
 
     @property
     def running(self) -> bool:
@@ -197,6 +201,9 @@ class Turn:
     usage: Usage = Usage()
     end: End | None = None
     missing: str | None = None
+    coverage: str = ""
+    refusals: int = 0
+    """How many final replies did not fit the form that the request asks for."""
 
 
 @saved
@@ -216,9 +223,22 @@ class Capsule:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A value that a run's code handed over for the person: a file beside the artifact that made it."""
+
+    name: str
+    media_type: str
+    artifact_id: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
 class ConversationResult:
     """How a turn ended. `missing` says what a forced end left undone; `usage` is the turn's, sub-models included.
 
+    `coverage` says how much of the outputs was read; `items` are what code answered with, `parsed` the answer to a
+    request that has a schema.
     `refusal` says why a request was not taken up at all: nothing was done and nothing saved.
     """
 
@@ -233,6 +253,9 @@ class ConversationResult:
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     seconds: float = 0.0
     artifact_ids: tuple[str, ...] = ()
+    coverage: str = ""
+    items: tuple[Attachment, ...] = ()
+    parsed: Any = None
     refusal: Refusal | None = None
 
 

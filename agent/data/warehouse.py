@@ -123,14 +123,14 @@ class Warehouse:
     def schema(self) -> str | None:
         return SCHEMAS[self.catalog][0] if self.catalog else None
 
-    def session(self) -> Session:
+    def session(self, memory: str = "25%") -> Session:
         """A database for one run: the warehouse's tables to read, memory in which it may create. Raises QueryFailed."""
         import duckdb
 
         path = ",".join(filter(None, ("memory.main", self._sources.search_path)))
         try:
             files = self._sources.files_for("")
-            return Session(_connect(self._sources, files, "25%"), path, SCHEMAS, self._reattach(files))
+            return Session(_connect(self._sources, files, memory), path, SCHEMAS, self._reattach(files))
         except duckdb.Error as error:
             raise QueryFailed(f"the warehouse can't be opened: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from pathlib import Path
@@ -13,7 +14,10 @@ class Capture:
     """Writes to `path` at most `limit` bytes and one line that says how much was left out."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        self._file = path.open("wb", buffering=0)
+        if path.is_symlink():
+            path.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = open(os.open(path, flags, 0o644), "wb", buffering=0)  # noqa: PTH123, SIM115 - closed by `close`
         self._keep = min(TAIL_BYTES, limit // 2)
         self._room = limit - self._keep
         self._tail: deque[bytes] = deque()

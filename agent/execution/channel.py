@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from agent.execution.inside.framing import LARGEST_REQUEST, FrameWriter, receive_json, send_json
+from agent.execution.inside.framing import LARGEST_REQUEST, FrameWriter, parse, receive, send_json
 from graph.context import RunHost
 from graph.errors import HostError
 
@@ -49,7 +49,7 @@ class Channel:
         try:
             send_json(self._end, self._opening)
             while True:
-                self._answer(receive_json(self._end, LARGEST_REQUEST))
+                self._answer(receive(self._end, LARGEST_REQUEST))
         except (EOFError, OSError):
             return
         except ValueError as error:
@@ -57,17 +57,22 @@ class Channel:
         finally:
             self._hang_up()
 
-    def _answer(self, request: Mapping[str, Any]) -> None:
+    def _answer(self, frame: bytes) -> None:
+        """Whatever goes wrong is told to the code; only a line that is gone ends the conversation."""
         frames = FrameWriter(self._end)
         trailer: dict[str, Any] = {"error": None}
-        handler = self._host.handlers.get(str(request.get("kind")))
         try:
+            request = parse(frame)
+            handler = self._host.handlers.get(str(request.get("kind")))
             if handler is None:
                 raise HostError(f"the host answers no requests of the kind {request.get('kind')!r}")
             trailer |= handler(request, frames)
         except HostError as error:
             trailer["error"] = str(error)
-        except (KeyError, TypeError, ValueError) as error:
-            trailer["error"] = f"the request can't be read: {type(error).__name__}: {error}"
+        except (BrokenPipeError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: a run may send anything
+            trailer["error"] = f"the request failed: {type(error).__name__}: {error}"
+            log.info("a request failed", extra={"run_id": self._run_id, "reason": trailer["error"]})
         frames.end()
         send_json(self._end, trailer)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from agent.artifacts.files import Unreadable, opened, read_object
+
 NAME = "run.json"
 RUN_ID = re.compile(r"run_([0-9a-f]{12})_[0-9a-f]{8}")
 
@@ -62,20 +64,28 @@ def take(folder: Path, claim: Claim) -> IO[str] | None:
     return file
 
 
-def read(folder: Path) -> Claim:
-    return Claim(**json.loads((folder / NAME).read_text(encoding="utf-8")))
+def read(folder: Path) -> Claim | None:
+    """None when there is none, or one that a run has broken since."""
+    try:
+        return Claim(**(read_object(folder, NAME) or {}))
+    except (Unreadable, TypeError):
+        return None
 
 
 def exists(folder: Path, run_id: str) -> bool:
-    return (folder / NAME).exists() and read(folder).run_id == run_id
+    """Whether the folder is claimed for this run; a claim that was broken since is taken for its own."""
+    claim = read(folder)
+    return os.path.lexists(folder / NAME) and (claim is None or claim.run_id == run_id)
 
 
 def owner_lives(folder: Path) -> bool:
-    with (folder / NAME).open("r+", encoding="utf-8") as file:
-        try:
+    try:
+        with opened(folder, NAME) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except (FileNotFoundError, Unreadable):
+        return False
     return False
 
 

@@ -103,7 +103,7 @@ class DatabricksJobBackend:
         compute: Compute,
         pace: Pace = Pace(),
     ) -> None:
-        self._artifacts, self._files = artifacts, artifacts.files
+        self._artifacts, self._files = artifacts, artifacts.volume
         self._limits = limits
         self._claims = claims
         self._client = client

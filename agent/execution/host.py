@@ -1,24 +1,37 @@
-"""What a run of this machine may ask of us: SQL over its data. A new kind of request is a line in `handlers`."""
+"""What a run may ask of us while it runs. A new kind of request is a line in `handlers`."""
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from agent.data.session import QueryFailed, Session
-from graph.context import Handler, RunContext
-from graph.errors import HostError
+from agent.execution.served.answers import Answers
+from agent.execution.served.handed import Handed
+from agent.execution.served.models import Models
+from agent.execution.served.queries import Queries
+from agent.execution.served.uploads import Uploads
+from agent.execution.served.values import Earlier, Values
+from graph.context import Handler, ReadingAllowance, RunContext
+from graph.errors import BudgetExceeded
+from graph.events import ChunkRead
+from graph.reading.reader import reader_of
 from graph.types import Artifact, Rejection
 
+if TYPE_CHECKING:
+    from agent.artifacts.protocol import Artifacts
+    from agent.artifacts.values import ValueStore
+    from agent.data.session import Session
+
 CheckSql = Callable[[str], Rejection | None]
-PREVIEW_BYTES = 32 << 20
-COUNTED_ROWS = 1_000_000
-"""A preview's result is counted up to here; what is longer is not run to its end only to be counted."""
+TOLD_SECONDS = 0.2
+"""How often progress is told."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,8 @@ class Data:
     """What runs may ask about: `session` opens a database for one run, `check_sql` sees every SQL text before it runs
     and may say no with a reason.
 
-    `text` are the files of `context`; `catalog` and `schema` are where unqualified names are looked up first.
+    `text` are the files of `context`; `catalog` and `schema` are where unqualified names are looked up first. A
+    statement may take `sql_seconds`.
     """
 
     session: Callable[[], Session]
@@ -34,22 +48,50 @@ class Data:
     text: tuple[Path, ...] = ()
     catalog: str | None = None
     schema: str | None = None
+    sql_seconds: float = 300.0
 
 
-def open_host(data: Data, ctx: RunContext, artifact: Artifact) -> LocalHost:
-    return LocalHost(data, artifact.artifact_id)
+@dataclass(frozen=True)
+class Kept:
+    """Where what a run hands over is kept, and how large it may be in bytes."""
+
+    artifacts: Artifacts
+    values: ValueStore
+    value_bytes: int = 256 << 20
+
+
+def open_host(data: Data, kept: Kept, ctx: RunContext, artifact: Artifact) -> LocalHost:
+    return LocalHost(data, kept, ctx, artifact)
 
 
 class LocalHost:
-    """Implements graph.context.RunHost. `close` may be called from any thread and ends a running statement."""
+    """Implements graph.context.RunHost. Identity, models and budget are the request's: nothing of a run sets them."""
 
-    def __init__(self, data: Data, name: str) -> None:
-        self._data, self._name = data, name
-        self._session: Session | None = None
-        self._closing = threading.Lock()
-        self._closed = False
-        self._statements = itertools.count(1)
-        self.handlers: Mapping[str, Handler] = {"sql": self.answer_sql}
+    def __init__(self, data: Data, kept: Kept, ctx: RunContext, artifact: Artifact) -> None:
+        self._data, self._ctx, self._artifact = data, ctx, artifact
+        self._ended = threading.Event()
+        handed = Handed(kept.artifacts, artifact.artifact_id)
+        self._told_at = float("-inf")
+        self._reserved = ExitStack()
+        self._queries = Queries(data, artifact.artifact_id)
+        self._uploads = Uploads(kept.value_bytes, "execution.value_mb")
+        began = ctx.clock.now().timestamp()
+        values = Values(kept.values, self._uploads, artifact, began, handed.note_saved, itertools.count(1))
+        folder = kept.artifacts.answers(artifact.artifact_id)
+        reader = reader_of(ctx, self._ended.is_set)
+        models = Models(reader, ctx.prompts, ctx.check_schema, partial(self._tell, "items"), handed.note_maps)
+        self.handlers: Mapping[str, Handler] = {
+            "sql": self._queries.answer_sql,
+            "llm_map": self._in_context(models.answer_map),
+            "llm_query": self._in_context(models.answer_query),
+            "upload": self._uploads.answer_upload,
+            "save": values.answer_save,
+            "load": values.answer_load,
+            "artifact": Earlier(kept.artifacts, artifact.thread_id).answer_artifact,
+            "answer": Answers(folder, self._uploads, {}, handed.note_answers).answer_answer,
+            "progress": self.answer_progress,
+            "budget": self.answer_budget,
+        }
 
     @property
     def setup(self) -> Mapping[str, Any]:
@@ -57,52 +99,65 @@ class LocalHost:
         return {"catalog": data.catalog, "schema": data.schema, "text": [str(path) for path in data.text]}
 
     def close(self) -> None:
-        with self._closing:
-            self._closed = True
-        if self._session is not None:
-            self._session.close()
+        self._ended.set()
+        self._queries.close()
+        self._uploads.close()
+        self._reserved.close()
 
-    def answer_sql(self, request: Mapping[str, Any], frames: BinaryIO) -> Mapping[str, Any]:
-        """`rows` of the request is how many to send, None for all. Raises HostError."""
-        sql, statement = str(request["sql"]), next(self._statements)
-        rejection = self._data.check_sql(sql)
-        if rejection is not None:
-            raise HostError(f"{rejection.code}: {rejection.message}")
-        rows = None if request["rows"] is None else int(request["rows"])
-        place = (request["catalog"], request["schema"])
-        if not any(place):
-            place = (self._data.catalog, self._data.schema)
+    def answer_progress(self, request: Mapping[str, Any], frames: BinaryIO) -> Mapping[str, Any]:
+        self._tell("steps", int(request["done"]), int(request["total"]), 0)
+        return {}
+
+    def answer_budget(self, request: Mapping[str, Any], frames: BinaryIO) -> Mapping[str, Any]:
+        spent, limits = self._ctx.ledger.spent, self._ctx.ledger.limits
+        tokens = spent.input_tokens + spent.output_tokens
+        left = None if limits.max_tokens is None else max(0, limits.max_tokens - tokens)
+        money = None if limits.max_cost_usd is None else max(0.0, limits.max_cost_usd - spent.cost_usd)
+        told = {"tokens_left": left, "usd_left": money, "tokens_spent": tokens, "usd_spent": spent.cost_usd}
+        return {"budget": told | {"calls": spent.calls}}
+
+    def allowance(self) -> ReadingAllowance:
+        """Half of what is left of the tokens: the other half is for the answer."""
+        ctx, sizes = self._ctx, self._ctx.digesting
+        spent = ctx.ledger.spent
+        most = ctx.limits.max_tokens
+        left = (most if most is not None else DEFAULT_ALLOWANCE * 2) - spent.input_tokens - spent.output_tokens
+        tokens = left // 2
+        if tokens <= 0:
+            raise BudgetExceeded(f"the token budget of {most or 0:,} (limits.max_tokens)")
+        self._settle = self._reserved.enter_context(ctx.ledger.reserve(ctx.sub_model, "sub", tokens))
+        self._allowed = ReadingAllowance(
+            ctx.sub_model.name, tokens, sizes.leaf_tokens, sizes.leaf_items, sizes.parallel_reads
+        )
+        return self._allowed
+
+    def settle(self, report: Mapping[str, Any] | None) -> None:
+        model = self._ctx.sub_model
         try:
-            return {"row_count": self._send(sql, rows, place, frames), "statement_id": f"{self._name}-{statement}"}
-        except QueryFailed as error:
-            raise HostError(str(error)) from error
+            spent = model.price(int(report["input_tokens"]), int(report["output_tokens"])) if report else None
+        except (KeyError, TypeError, ValueError):
+            spent = None
+        self._settle(spent or model.price(self._allowed.tokens, 0))
+        self._reserved.close()
 
-    def _send(self, sql: str, rows: int | None, place: tuple[str | None, str | None], frames: BinaryIO) -> int | None:
-        """Stream the rows asked for; return how many the result has, None when it has too many to count.
+    def _in_context(self, handler: Handler) -> Handler:
+        """With the request's context, so that a trace shows model calls below the delegation that makes them."""
+        context = contextvars.copy_context()
 
-        When not all rows are asked for, those of wide results end at PREVIEW_BYTES.
-        """
-        import pyarrow
+        def answer(request: Mapping[str, Any], frames: Any) -> Mapping[str, Any]:
+            return context.copy().run(handler, request, frames)
 
-        with closing(self._open_session().stream(sql, catalog=place[0], schema=place[1])) as batches:
-            with pyarrow.ipc.new_stream(frames, next(batches).schema) as writer:
-                count = sent = 0
-                for batch in batches:
-                    rest = batch.num_rows if rows is None else rows - count
-                    if rest > 0 and (rows is None or sent < PREVIEW_BYTES):
-                        part = batch.slice(0, rest)
-                        writer.write_batch(part)
-                        sent += part.nbytes
-                    count += batch.num_rows
-                    if rows is not None and count > max(COUNTED_ROWS, rows):
-                        return None
-        return count
+        return answer
 
-    def _open_session(self) -> Session:
-        """The run's session, opened for its first statement: most of the cost of SQL is here."""
-        with self._closing:
-            if self._closed:
-                raise QueryFailed("the run has ended")
-            if self._session is None:
-                self._session = self._data.session()
-            return self._session
+    def _tell(self, unit: str, done: int, total: int, missed: int) -> None:
+        """`total` is 0 where nobody knows it: then there is always one more to come."""
+        now = self._ctx.clock.monotonic()
+        if done != total and now - self._told_at < TOLD_SECONDS:
+            return
+        self._told_at = now
+        total = max(done, total) if total else done + 1
+        self._ctx.emit(ChunkRead(self._artifact.call_id, self._artifact.artifact_id, done, total, missed, unit))
+
+
+DEFAULT_ALLOWANCE = 1_000_000
+"""Tokens for a run where the settings set no limit."""

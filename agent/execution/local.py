@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from agent.artifacts.files import Unreadable, append_line, read_text, write_text
 from agent.artifacts.folder import FolderArtifacts
 from agent.execution import claim as claims
 from agent.execution.claim import Claim
@@ -56,7 +58,8 @@ class LocalBackend:
         lock = claims.take(folder, claim)
         if lock is None:
             host.close()
-            return claims.read(folder).run_id
+            earlier = claims.read(folder)
+            return earlier.run_id if earlier else claim.run_id
         self._start(artifact, folder, claim, host, lock)
         return claim.run_id
 
@@ -77,13 +80,13 @@ class LocalBackend:
         result = self._artifacts.result(artifact_id)
         if result is not None:
             return result
-        return "running" if claims.owner_lives(folder) else self._cut_off(artifact_id, folder)
+        return "running" if claims.owner_lives(folder) else self._cut_off(run_id, artifact_id, folder)
 
     def cancel(self, run_id: str, reason: str = CANCELLED) -> None:
         """End the run, whichever process it belongs to; a finished run stays as it is."""
         artifact_id, folder = self._place(run_id)
         if self._artifacts.result(artifact_id) is None and not (folder / CANCEL).exists():
-            (folder / CANCEL).write_text(reason, encoding="utf-8")
+            write_text(folder, CANCEL, reason)
 
     def wait(self, run_id: str, seconds: float) -> bool:
         """Wait for a run of this process; whether it has ended."""
@@ -133,22 +136,25 @@ class LocalBackend:
             _mark(folder, f"===RLM_EXEC_END artifact_id={artifact.artifact_id} status={result.status}===")
         log.info("a run ended", extra={"run_id": place.run_id, "status": result.status, "reason": result.error})
 
-    def _cut_off(self, artifact_id: str, folder: Path) -> ExecutionResult:
+    def _cut_off(self, run_id: str, artifact_id: str, folder: Path) -> ExecutionResult:
         """The result of a run whose process is gone; read once more, since it may have finished a moment ago."""
         result = self._artifacts.result(artifact_id)
         if result is None:
             claim = claims.read(folder)
-            started = datetime.fromisoformat(claim.start_time)
-            ran = Ran(folder, claim.run_id, claim.iteration, started, _last_sign(folder, started))
+            started = _time(claim.start_time) if claim else datetime.now(UTC)
+            iteration = claim.iteration if claim else 0
+            ran = Ran(folder, run_id, iteration, started, _last_sign(folder, started))
             result = result_of(ran, None, self._limits.seconds)
             self._artifacts.finish(artifact_id, result)
-        return result
+        return self._artifacts.result(artifact_id) or result
 
     def _place(self, run_id: str) -> tuple[str, Path]:
         artifact_id = claims.artifact_id_of(run_id)
         if artifact_id is None:
             raise InvalidRequest(f"{run_id!r} is no run id")
         folder = self._artifacts.path(artifact_id)
+        if run_id in self._runs:
+            return artifact_id, folder
         if not claims.exists(folder, run_id):
             raise RunLost(f"there is no run {run_id} here: it was never submitted, or its folder was removed")
         return artifact_id, folder
@@ -157,29 +163,40 @@ class LocalBackend:
 def _reason(folder: Path) -> str:
     """Why the run was cancelled, in the words of who did it."""
     try:
-        return (folder / CANCEL).read_text(encoding="utf-8", errors="replace")[:REASON_CHARS] or CANCELLED
-    except OSError:
+        return (read_text(folder, CANCEL) or CANCELLED)[:REASON_CHARS]
+    except Unreadable:
         return CANCELLED
 
 
 def _last_sign(folder: Path, started: datetime) -> datetime:
     """When a run that was cut off was last heard of."""
     heard = (folder / name for name in ("stdout.txt", "stderr.txt"))
-    times = (datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in heard if path.exists())
+    times = (datetime.fromtimestamp(path.lstat().st_mtime, UTC) for path in heard if os.path.lexists(path))
     return max(times, default=started)
+
+
+def _time(written: str) -> datetime:
+    """From a claim, which a run may have changed since."""
+    try:
+        time = datetime.fromisoformat(written)
+    except (TypeError, ValueError):
+        return datetime.now(UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _tidy(folder: Path) -> None:
     """Remove what says nothing: an empty working folder, an empty log, a request that was answered."""
-    (folder / CANCEL).unlink(missing_ok=True)
     errors, work = folder / ERRORS, folder / WORK
-    if errors.exists() and errors.stat().st_size == 0:
-        errors.unlink()
-    if work.is_dir() and not any(work.iterdir()):
+    with suppress(OSError):
+        (folder / CANCEL).unlink(missing_ok=True)
+    with suppress(OSError):
+        if errors.lstat().st_size == 0:
+            errors.unlink()
+    with suppress(OSError):
         work.rmdir()
 
 
 def _mark(folder: Path, marker: str) -> None:
     """For readers of the log; nothing is decided by it."""
-    with (folder / "run.log").open("a", encoding="utf-8") as file:
-        file.write(f"{datetime.now(UTC).isoformat()} {marker}\n")
+    with suppress(Unreadable, OSError):
+        append_line(folder, "run.log", f"{datetime.now(UTC).isoformat()} {marker}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agent.execution.preview import preview
+from agent.artifacts.files import Unreadable, opened
+from agent.execution.preview import HEAD_BYTES, TAIL_BYTES
 from agent.execution.supervisor import Report
 from graph.types import ExecutionResult
 
@@ -29,8 +31,13 @@ class Ran:
 
 def result_of(ran: Ran, report: Report | None, seconds: float) -> ExecutionResult:
     """The result of a run that reported; `seconds` is its time limit, None for `report` that nothing was reported."""
-    error = problem(report, seconds)
     record = report.record if report else None
+    stdout = stderr = ""
+    try:
+        error = problem(report, seconds)
+        stdout, stderr = preview(ran.folder, "stdout.txt"), preview(ran.folder, "stderr.txt")
+    except Unreadable as trouble:
+        error = f"what the run left can't be read: {trouble}"
     return ExecutionResult(
         status="failed" if error else "success",
         artifact_path=str(ran.folder / "code.py"),
@@ -39,8 +46,8 @@ def result_of(ran: Ran, report: Report | None, seconds: float) -> ExecutionResul
         start_time=ran.started.isoformat(),
         end_time=ran.ended.isoformat(),
         duration_seconds=round(max(0.0, (ran.ended - ran.started).total_seconds()), 3),
-        stdout=preview(ran.folder / "stdout.txt"),
-        stderr=preview(ran.folder / "stderr.txt"),
+        stdout=stdout,
+        stderr=stderr,
         output=record.output if record else None,
         error=error,
         error_trace=record.error_trace if record else None,
@@ -74,3 +81,22 @@ def _name(number: int) -> str:
 
 def _hint(number: int) -> str:
     return HINTS.get(number, "")
+
+
+def preview(folder: Path, name: str) -> str:
+    """The file's text, of a long one its head and tail and how many bytes lie between. Raises Unreadable."""
+    try:
+        return _preview(folder, name)
+    except FileNotFoundError:
+        return ""
+
+
+def _preview(folder: Path, name: str) -> str:
+    with opened(folder, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= HEAD_BYTES + TAIL_BYTES:
+            return file.read().decode("utf-8", "replace")
+        head = file.read(HEAD_BYTES).decode("utf-8", "replace")
+        file.seek(size - TAIL_BYTES)
+        tail = file.read().decode("utf-8", "replace")
+    return f"{head}\n... ({size - HEAD_BYTES - TAIL_BYTES} bytes omitted) ...\n{tail}"

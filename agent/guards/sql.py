@@ -17,18 +17,43 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 MAX_CHARS = 200_000
+MAX_TOKENS = 40_000
+"""Words and signs of a statement: what is counted before anything is parsed."""
+MAX_DEPTH = 200
+"""Of brackets within brackets: parsers go as deep as the text does."""
+PIECES = re.compile(r"\w+|[^\s\w]")
 
 __all__ = ["SESSION", "SqlRules", "check_sql"]
 
 
-@lru_cache(maxsize=64)
 def check_sql(sql: str, rules: SqlRules = READ_ONLY) -> Rejection | None:
     """None when the statement only reads, or writes to scratch only.
 
-    SAFETY_BLOCK says what is not allowed; SYNTAX_ERROR that the text can't be read as one statement.
+    SAFETY_BLOCK says what is not allowed; SYNTAX_ERROR that the text can't be read as one statement. Whatever goes
+    wrong on the way to a decision is a refusal.
     """
+    try:
+        return refuse_size(sql) or decide(sql, rules)
+    except Exception as error:  # noqa: BLE001 - the edge: what can't be decided is refused
+        return unreadable(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode())
+
+
+def refuse_size(sql: str) -> Rejection | None:
+    """Bounds that hold before any parser sees the text."""
     if len(sql) > MAX_CHARS or "\x00" in sql:
         return block("the statement", f"it is longer than {MAX_CHARS:,} characters or holds a NUL character")
+    count = depth = deepest = 0
+    for piece in PIECES.finditer(sql):
+        count += 1
+        depth += (piece[0] in "([{") - (piece[0] in ")]}")
+        deepest = max(deepest, depth)
+    if count > MAX_TOKENS:
+        return block("the statement", f"it has {count:,} words and signs, more than {MAX_TOKENS:,}")
+    return block("the statement", f"it is nested more than {MAX_DEPTH} deep") if deepest > MAX_DEPTH else None
+
+
+@lru_cache(maxsize=64)
+def decide(sql: str, rules: SqlRules) -> Rejection | None:
     explained, text = without_explain(sql)
     if explained and first_word(text) not in READS:
         return block(f"EXPLAIN {first_word(text).upper()}", "only queries can be explained")

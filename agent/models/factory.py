@@ -208,6 +208,6 @@ def advise(failure: Failure, setting: str, settings: ModelSettings, provider: st
         "quota used up": f"says that the quota is used up{status}; check the account or name {setting}.fallbacks",
         "blocked": f"blocked the content{status}; rephrase the question or name {setting}.fallbacks",
         "unknown model": f"does not know this model{status}; check {setting}.name",
-        "too long": f"can't read so much at once{status}; lower digesting.chunk_chars and memory.window_chars",
+        "too long": f"can't read so much at once{status}; lower digesting.leaf_tokens and memory.window_chars",
         "refused": f"refused the request{status}{detail}; check {setting}",
     }[failure.reason].replace(" ;", ";")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.artifacts.protocol import Artifacts
+    from agent.artifacts.values import ValueStore
     from agent.data.question import LongQuestions
     from agent.data.source import DataSource
     from agent.records.index import ThreadIndex
@@ -65,6 +66,7 @@ class Stores:
     scopes: Scopes
     index: ThreadIndex
     questions: LongQuestions
+    values: ValueStore
     keepers: tuple[Keeper, ...] = ()
     place: str | None = None
 

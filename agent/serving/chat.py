@@ -22,7 +22,7 @@ from agent.serving.requests import (
     read_place,
     read_section,
 )
-from agent.serving.responses import check_format
+from agent.serving.responses import read_format
 
 UNSERVED: Unserved = {
     "tools": (bool, "this agent has its own tools"),
@@ -42,11 +42,12 @@ FAILED = "the turn failed"
 def read_chat_request(body: Mapping[str, Any], caller: Caller = Caller()) -> Asked:  # noqa: B008 - frozen
     """Raises InvalidRequest, which names the field to change."""
     check_served(body, UNSERVED)
-    check_format(body.get("response_format"), "response_format")
+    schema = read_format(body.get("response_format"), "response_format")
     said = read_dialogue(read_messages(body.get("messages")), "messages")
     request = Request(
         text=said.question,
         history=said.history,
+        schema=schema,
         instructions=read_instructions(said.instructions, "messages"),
         max_output_tokens=read_count(body, "max_completion_tokens", "max_tokens"),
         **read_place(body, caller),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.request import Request, check_id
+from agent.schema import check_schema
 from agent.serving.errors import PREVIOUS, BadField, refuse_previous
 from agent.serving.requests import (
     Asked,
@@ -22,6 +23,7 @@ from agent.serving.requests import (
     read_place,
     read_section,
 )
+from graph.errors import InvalidRequest
 
 PREFIX = "resp_"
 OWN_ITEMS = ("function_call", "function_call_output", "reasoning", "mcp_approval_request", "mcp_approval_response")
@@ -38,7 +40,7 @@ UNSERVED: Unserved = {
 def read_response_request(body: Mapping[str, Any], caller: Caller = Caller()) -> Asked:  # noqa: B008 - frozen
     """Raises InvalidRequest, which names the field to change, and Refused for a conversation that can't be."""
     check_served(body, UNSERVED)
-    check_format(read_section(body, "text").get("format"), "text.format")
+    schema = read_format(read_section(body, "text").get("format"), "text.format")
     place = read_place(body, caller)
     conversation = read_conversation(body)
     after = read_previous(body, conversation)
@@ -54,6 +56,7 @@ def read_response_request(body: Mapping[str, Any], caller: Caller = Caller()) ->
         history=said.history,
         instructions=read_instructions([instructions or "", *said.instructions], "instructions"),
         max_output_tokens=most,
+        schema=schema,
         **{**place, "thread_id": place["thread_id"] or conversation},
     )
     echo = {
@@ -99,8 +102,26 @@ def read_previous(body: Mapping[str, Any], conversation: str | None) -> str | No
     return given.removeprefix(PREFIX)
 
 
-def check_format(given: Any, name: str) -> None:
-    """Raises BadField for an answer that is to be other than text."""
-    kind = given.get("type") if isinstance(given, Mapping) else given
-    if kind not in (None, "text"):
-        raise BadField(name, f"{name} is not served: answers are text")
+def read_format(given: Any, name: str) -> Mapping[str, Any] | None:
+    """The JSON schema that the answer is to fit; None for text. Raises BadField for any other form.
+
+    The Responses API puts name and schema beside the type, chat completions below `json_schema`.
+    """
+    form = given if isinstance(given, Mapping) else {"type": given}
+    match form.get("type"):
+        case None | "text":
+            return None
+        case "json_object":
+            return {"type": "object"}
+        case "json_schema":
+            below = form.get("json_schema", form)
+            schema = below.get("schema") if isinstance(below, Mapping) else None
+            if not isinstance(schema, Mapping):
+                raise BadField(name, f"{name} has no schema: give a JSON schema, an object")
+            try:
+                check_schema(schema)
+            except InvalidRequest as error:
+                raise BadField(name, f"{name}: {error}") from error
+            return schema
+        case kind:
+            raise BadField(name, f"{name} is {kind!r}: answers are text, json_object or json_schema")

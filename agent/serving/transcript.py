@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from agent.redaction.secrets import redact_text
 from graph.endings import ENDS
@@ -96,6 +97,18 @@ class Transcript:
             "running": [{"artifact_id": artifact, "run_id": run} for artifact, run in self.running.items()],
             "usage": asdict(result.usage),
             "seconds": result.seconds,
+            "coverage": result.coverage,
+            "items": [
+                {
+                    "name": item.name,
+                    "media_type": item.media_type,
+                    "artifact_id": item.artifact_id,
+                    "size": item.size,
+                    "href": f"/v1/artifacts/{item.artifact_id}/files/answers/{quote(item.name)}",
+                }
+                for item in result.items
+            ],
+            "parsed": result.parsed,
         }
 
     def begin(self, thread_id: str, request_id: str) -> Iterator[Mapping[str, Any]]:
@@ -214,7 +227,7 @@ def show_progress(turn: Transcript, event: ChunkRead) -> Iterator[Mapping[str, A
         yield turn.event("response.in_progress", noted={"chunks": asdict(event)}, response=so_far)
         return
     yield from turn.close()
-    text = f"{event.artifact_id}: read {event.done} of {event.total} chunks"
+    text = f"{event.artifact_id}: read {event.done - event.missed} of {event.total} {event.unit}"
     yield from turn.add(turn.note(text), chunks=asdict(event))
 
 

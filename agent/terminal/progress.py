@@ -29,7 +29,9 @@ TELLING = ("query", "keyword", "user_request", "run_id", "filename")
 
 @dataclass
 class Step:
-    """One tool call on its way. Times are on the caller's clock; `read` and `total` count chunks of its output."""
+    """One tool call on its way. Times are on the caller's clock; `read` and `total` count chunks of its output,
+    of which `missed` could not be read, or what `unit` says.
+    """
 
     call_id: str
     name: str
@@ -41,6 +43,8 @@ class Step:
     trouble: str = ""
     read: int = 0
     total: int = 0
+    missed: int = 0
+    unit: str = "chunks"
     ended: float | None = None
 
     @property
@@ -104,7 +108,7 @@ class Progress:
 
     def show_reading(self, event: ChunkRead, now: float) -> list[Settled]:
         step = self._step(event.call_id, event.artifact_id, now)
-        step.read, step.total = event.done, event.total
+        step.read, step.total, step.missed, step.unit = event.done, event.total, event.missed, event.unit
         return []
 
     def show_answer(self, event: CallAnswered, now: float) -> list[Settled]:

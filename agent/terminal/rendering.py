@@ -90,13 +90,21 @@ def ended_line(step: Step, now: float) -> Text:
     mark = Text("  ✗ ", style="red") if step.trouble else Text("  ✓ ", style="green")
     line = Text(no_wrap=True, overflow="ellipsis").append_text(mark)
     line.append(name, style="bold").append(f"  {format_seconds(step.seconds(now))}", style="dim")
-    if step.total:
-        line.append(f"  read in {step.total} chunk{'s' * (step.total != 1)}", style="dim")
+    if step.total and step.unit != "steps":
+        line.append(f"  {coverage(step)}", style="yellow" if step.missed else "dim")
     line.append(f"  {step.title}")
     if step.trouble:
         kind = "rejected: " if step.rejected else ""
         line.append(f"\n      {kind}{cut(step.trouble, 300)}", style="red")
     return line
+
+
+def coverage(step: Step) -> str:
+    """How much of what was to be read was read."""
+    unit = step.unit if step.total != 1 else step.unit[:-1]
+    if step.missed or step.read < step.total:
+        return f"{step.read - step.missed:,} of {step.total:,} {unit} were read"
+    return f"read in {step.total:,} {unit}" if step.unit == "chunks" else f"{step.total:,} {unit} read"
 
 
 def format_seconds(seconds: float) -> str:
@@ -122,6 +130,7 @@ def summary(result: ConversationResult, usage: Usage, seconds: float) -> str:
         format_seconds(seconds),
         format_usage(usage),
         f"{result.delegation_count} delegation{'s' * (result.delegation_count != 1)}",
+        *([result.coverage] if result.coverage else []),
         f"thread {result.thread_id}",
     ]
     return " · ".join(parts)

@@ -129,8 +129,10 @@ def sizes(options: Options) -> None:
 
 def prune(options: Options, texts: Sequence[str], keep: int) -> None:
     with threads_of(options) as threads:
-        count = threads.prune([threads.find(text) for text in texts], keep)
-    say(f"Pruned {count} thread{'s' * (count != 1)}; `threads vacuum` gives the room back.")
+        pruned = threads.prune([threads.find(text) for text in texts], keep)
+    say(f"Pruned {pruned.count} thread{'s' * (pruned.count != 1)}; `threads vacuum` gives the room back.")
+    if pruned.skipped:
+        say(f"Left as they are, since a turn runs on them: {', '.join(pruned.skipped)}.")
 
 
 def vacuum(options: Options) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from benchmarks.longcontext.corpus import CHARS_PER_TOKEN, Corpus, Task
 from benchmarks.longcontext.reader import Reader, plainly
 from benchmarks.longcontext.setting import Setting
 from graph.errors import AgentError
+from graph.types import Attachment
 
 NAMES = ("llm_map", "llm_query", "answer")
 """What the analyst's code asks of generated code's namespace."""
@@ -74,9 +75,9 @@ def by_the_agent(task: Task, corpus: Corpus, setting: Setting) -> Measured:
             began = time.monotonic()
             events: list[Any] = list(agent.run(Request(f"{task.question}\nAnswer with {task.form}.")))
             seconds = time.monotonic() - began
-    result = events[-1].result
+        result = events[-1].result
+        value = attached(result.items) if result.items else handed_over(result.response_text)
     asked = [event.usage for event in events if getattr(event, "role", "") == "base"]
-    value = handed_over(result.response_text)
     return Measured(
         task=task.name,
         size=corpus.size,
@@ -126,6 +127,12 @@ def by_one_call(task: Task, corpus: Corpus, setting: Setting) -> Measured:
 
 
 WAYS: dict[str, Callable[[Task, Corpus, Setting], Measured]] = {AGENT: by_the_agent, ONE_CALL: by_one_call}
+
+
+def attached(items: Sequence[Attachment]) -> Any:
+    """The value that code answered with, as it was kept: nothing on its way clips it."""
+    text = Path(items[-1].path).read_text(encoding="utf-8")
+    return json.loads(text) if items[-1].media_type == "application/json" else text
 
 
 def handed_over(text: str) -> Any:

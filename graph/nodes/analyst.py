@@ -40,6 +40,8 @@ CLOSING: Mapping[End, str] = {
     "budget": "This is your last reply in this turn: the budget is used up, and no further call will be run.",
 }
 
+MOST_REFUSALS = 3
+
 
 def analyst(state: AgentState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Ask the base model what comes next: tool calls, or the answer that ends the turn."""
@@ -74,6 +76,8 @@ def go_on(state: AgentState, ctx: RunContext, reply: Reply, last: tuple[End, str
         return record_calls(state, ctx, message)
     if message.response_metadata.get(UNANSWERED) or message.additional_kwargs.get(UNANSWERED):
         return conclude(state, ctx, "unanswered", "", message)
+    if ctx.refuse is not None and not last and (reason := ctx.refuse(message.text)) is not None:
+        return refuse_answer(state, ctx, message, reason)
     return conclude(state, ctx, "job_started" if last and last[0] == "job_started" else "answer", "", message)
 
 
@@ -148,6 +152,15 @@ def remember(state: AgentState, ctx: RunContext) -> AgentState:
 
 def transcript(turn: Sequence[AnyMessage]) -> str:
     return "\n".join(f"{message.type}: {clip(message.text, TURN_CHARS)}" for message in turn if message.text.strip())
+
+
+def refuse_answer(state: AgentState, ctx: RunContext, reply: AIMessage, reason: str) -> dict[str, Any]:
+    """Send a final reply that has not the form asked for back with the reason; after MOST_REFUSALS the turn ends."""
+    turn = replace(state["turn"], refusals=state["turn"].refusals + 1, usage=ctx.ledger.spent)
+    if turn.refusals >= MOST_REFUSALS:
+        return conclude({**state, "turn": turn}, ctx, "unfit", reason)
+    told = HumanMessage(f"[The answer does not have the form that is asked for: {reason}. Send it again.]", name="form")
+    return {"messages": [reply, told], "turn": turn}
 
 
 def normalize(reply: AIMessage, tools: Mapping[str, BaseTool]) -> AIMessage:

@@ -76,6 +76,7 @@ def make_artifact(ctx: RunContext, state: DelegationState, program: Program) -> 
         code=blob.code,
         instruction=blob.instruction,
         path=ctx.artifacts.folder(artifact_id),
+        call_id=state["call"]["id"] or "",
     )
 
 

@@ -96,7 +96,7 @@ def test_killed_between_any_two_steps_there_is_one_run(
     ws: Workspace, bench: Bench, target: Target, saver: Saver, name: str, after: bool
 ) -> None:
     artifact = bench.artifact("result = 1")
-    dying = DyingFiles(target.client, bench.artifacts.files.root, name, after)
+    dying = DyingFiles(target.client, bench.artifacts.volume.root, name, after)
     compute = bench.backend._compute
     with ws.jobs.hold("QUEUED"):
         with pytest.raises(Killed):
@@ -115,7 +115,7 @@ def test_a_run_is_found_again_from_another_machine(ws: Workspace, bench: Bench, 
     assert elsewhere.backend.poll(run_id) == "running"
     assert elsewhere.result(run_id).output == '"there"'
     assert elsewhere.artifacts.result(artifact.artifact_id) == bench.result(run_id)
-    files = {name for name, _ in bench.artifacts.files.walk(artifact.artifact_id)}
+    files = {name for name, _ in bench.artifacts.volume.walk(artifact.artifact_id)}
     assert {"code.py", "order.json", "run.json", "started.json", "stdout.txt", "result.json", "notebook.ipynb"} <= files
 
 

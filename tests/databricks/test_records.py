@@ -43,7 +43,7 @@ def test_an_artifact_goes_its_way_and_another_replica_sees_it(
     request.advance("art_000000000001", "executing", {"run_id": "run_1"})
     request.advance("art_000000000001", "completed")
     with pytest.raises(IllegalStep):
-        request.advance("art_000000000002", "consumed")
+        records.advance("art_000000000002", "consumed")
     request.telemetry("stage", tool_name="x", payload={"odd": "\x00 \ud83d"})
     records.flush()
     with open_postgres_records(lakebase, "app", 4_000) as (other, _):

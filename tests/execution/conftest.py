@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
 from agent.artifacts.folder import FolderArtifacts
+from agent.artifacts.readings import FolderReadings
+from agent.artifacts.values import FolderValues
 from agent.data.warehouse import Warehouse, open_warehouse
 from agent.execution import BACKENDS
-from agent.execution.host import Data, LocalHost
+from agent.execution.host import Data, Kept, LocalHost
 from agent.execution.run import RunLimits
+from agent.models.scripted import ScriptedModel
 from graph.context import ExecutionBackend
 from graph.types import Artifact, ExecutionResult, Rejection
 from tests.databricks.bench import deployed, open_remote, saver, wheel
+from tests.graph.world import World
 from tests.workspace.fixtures import Target, place, target
 
 __all__ = ["deployed", "open_remote", "place", "saver", "target", "wheel"]
@@ -36,18 +40,31 @@ class Bench:
     artifacts: FolderArtifacts
     backend: ExecutionBackend
     data: Data
+    world: World = field(default_factory=lambda: World(ScriptedModel()))
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    thread_id: str = "thread"
+
+    @property
+    def values(self) -> FolderValues:
+        return FolderValues(self.artifacts.root.parent / "values")
 
     def artifact(self, code: str, instruction: str | None = "Say what came out.") -> Artifact:
-        artifact_id = f"art_{next(self.numbers):012x}"
-        return Artifact(artifact_id, "thread", "invocation", 3, code, instruction, self.artifacts.folder(artifact_id))
+        number = next(self.numbers)
+        artifact_id = f"art_{number:012x}"
+        folder = self.artifacts.folder(artifact_id)
+        return Artifact(artifact_id, self.thread_id, "invocation", number + 2, code, instruction, folder, "call")
+
+    def host(self, artifact: Artifact) -> LocalHost:
+        readings = FolderReadings(self.artifacts.root.parent / "values")
+        ctx = replace(self.world.context(), artifacts=self.artifacts, recall=readings.of, thread_id=artifact.thread_id)
+        return LocalHost(self.data, Kept(self.artifacts, self.values), ctx, artifact)
 
     def start(self, code: str) -> tuple[Artifact, str]:
         artifact = self.artifact(code)
         return artifact, self.submit(artifact, f"token of {artifact.artifact_id}")
 
     def submit(self, artifact: Artifact, token: str) -> str:
-        return self.backend.submit(artifact, token, LocalHost(self.data, artifact.artifact_id))
+        return self.backend.submit(artifact, token, self.host(artifact))
 
     def run(self, code: str) -> ExecutionResult:
         return self.result(self.start(code)[1])
@@ -97,6 +114,7 @@ def open_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenB
         name: str = "local",
         limits: RunLimits = RunLimits(seconds=30.0),  # noqa: B008 - frozen
         data: Data | None = None,
+        world: World | None = None,
     ) -> Bench:
         if name == "databricks_job":
             request.getfixturevalue("sampled")
@@ -105,7 +123,9 @@ def open_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenB
         artifacts = FolderArtifacts(tmp_path / "artifacts")
         backend = BACKENDS[name](artifacts, limits)
         opened.append(backend)
-        return Bench(artifacts, backend, data or Data(warehouse.session, everything_goes))
+        return Bench(
+            artifacts, backend, data or Data(warehouse.session, everything_goes), world or World(ScriptedModel())
+        )
 
     yield opener
     for backend in opened:

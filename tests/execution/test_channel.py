@@ -156,7 +156,7 @@ child.join()
     result = bench.run(code)
     assert result.status == "success", result.error_trace
     assert json.loads(result.output) == [
-        "execute_sql works in the main process of a run, not in processes that it starts",
+        "the host answers the main process of a run, not processes that it starts",
         [[2]],
     ]
 

@@ -28,8 +28,11 @@ HOST = """
 import sys, time
 from pathlib import Path
 from agent.execution.local import LocalBackend
-from agent.execution.host import Data, LocalHost
+from agent.artifacts.values import FolderValues
+from agent.execution.host import Data, Kept, LocalHost
 from agent.execution.run import RunLimits
+from agent.models.scripted import ScriptedModel
+from tests.graph.world import World
 from agent.data.warehouse import open_warehouse
 from agent.artifacts.folder import FolderArtifacts
 from graph.types import Artifact
@@ -39,7 +42,9 @@ artifacts = FolderArtifacts(Path(root))
 data = Data(open_warehouse(Path(home)).session, lambda sql: None)
 backend = LocalBackend(artifacts, RunLimits(seconds=60))
 artifact = Artifact("art_00000000000a", "t", "i", 1, code, None, artifacts.folder("art_00000000000a"))
-print(backend.submit(artifact, "token", LocalHost(data, artifact.artifact_id)), flush=True)
+kept = Kept(artifacts, FolderValues(Path(home) / "values"))
+host = LocalHost(data, kept, World(ScriptedModel()).context(), artifact)
+print(backend.submit(artifact, "token", host), flush=True)
 time.sleep(600)
 """
 

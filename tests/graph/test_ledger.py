@@ -157,7 +157,7 @@ def test_readers_that_would_spend_everything_leave_the_analyst_its_answer() -> N
     )  # fmt: skip
     world = World(
         script, {"long": ran("a line of output\n" * 20_000)}, sub_model=reader,
-        limits=Limits(max_tokens=60_000), digesting=Digesting(chunk_chars=6_000),
+        limits=Limits(max_tokens=60_000), digesting=Digesting(leaf_tokens=2_000),
     )  # fmt: skip
     values = world.ask("How many?")
     assert values["turn"].end == "answer"

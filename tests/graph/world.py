@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,14 +15,16 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agent.models.scripted import ScriptedModel
+from agent.schema import check_schema
 from graph.blob import BlobError
 from graph.budget import Digesting, Ledger, Limits, Memory
 from graph.builder import build_graph
 from graph.claims import MemoryClaims
-from graph.context import Handler, Model, RunContext, RunHost, SystemClock
+from graph.context import Handler, Model, ReadingAllowance, RunContext, RunHost, SystemClock
 from graph.errors import BackendUnavailable, RunLost
 from graph.events import Event, StageReached
 from graph.program import Program
+from graph.reading.llm_map import NoRecall, Recall
 from graph.types import CHECKPOINTED, Artifact, ArtifactStatus, Capsule, ExecutionResult, Rejection, RunStatus, Turn
 
 
@@ -46,6 +48,11 @@ class NoHost:
 
     setup: Mapping[str, Any] = MappingProxyType({"catalog": None, "schema": None, "text": []})
     handlers: Mapping[str, Handler] = MappingProxyType({})
+
+    def allowance(self) -> ReadingAllowance:
+        raise AssertionError("runs of this world read nothing by themselves")
+
+    def settle(self, report: Mapping[str, Any] | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -102,6 +109,8 @@ class Artifacts:
     written: dict[str, Artifact] = field(default_factory=dict)
     results: dict[str, ExecutionResult] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    handed_over: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self, artifact_id: str) -> str:
         return f"memory/{artifact_id}"
@@ -113,14 +122,18 @@ class Artifacts:
     def result(self, artifact_id: str) -> ExecutionResult | None:
         return self.results.get(artifact_id)
 
-    def text(self, artifact_id: str) -> Iterator[str]:
-        yield self.results[artifact_id].stdout
+    def text(self, artifact_id: str, stream: str = "stdout") -> Iterator[str]:
+        yield getattr(self.results[artifact_id], stream)
 
-    def size(self, artifact_id: str) -> int:
-        return len(self.results[artifact_id].stdout)
+    def size(self, artifact_id: str, stream: str = "stdout") -> int:
+        return len(getattr(self.results[artifact_id], stream))
 
-    def write_digest(self, artifact_id: str, digest: str) -> None:
+    def write_digest(self, artifact_id: str, digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.digests[artifact_id] = digest
+        self.notes[artifact_id] = list(notes)
+
+    def handed(self, artifact_id: str) -> Mapping[str, Any]:
+        return self.handed_over
 
 
 @dataclass
@@ -147,11 +160,17 @@ class Prompts:
     def remember(self, capsule: Capsule) -> str:
         return f"remember: {capsule.constraints}"
 
-    def chunk(self, instruction: str, part: int, parts: int) -> str:
-        return f"chunk {part} of {parts}: {instruction}"
+    def chunk(self, instruction: str) -> str:
+        return f"chunk: {instruction}"
 
-    def reduce(self, instruction: str, parts: int) -> str:
-        return f"reduce {parts}: {instruction}"
+    def reduce(self, instruction: str) -> str:
+        return f"reduce: {instruction}"
+
+    def leaf(self, instruction: str, schema: Mapping[str, Any], context: str | None) -> str:
+        return f"leaf: {instruction} {schema} {context}"
+
+    def query(self, schema: Mapping[str, Any] | None) -> str:
+        return f"query: {schema}"
 
 
 def no_drops(program: Program) -> Rejection | None:
@@ -198,6 +217,7 @@ class World:
         digesting: Digesting | None = None,
         memory: Memory | None = None,
         saver: BaseCheckpointSaver[Any] | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.model = model
         self.sub_model = sub_model or ScriptedModel.by(lambda messages: "nothing")
@@ -211,6 +231,7 @@ class World:
         self.events: list[Event] = []
         self.config: Any = {"configurable": {"thread_id": "t"}, "recursion_limit": 1_000}
         self.turns = 0
+        self.recall: Recall = NoRecall() if recall is None else recall
         self.models: dict[str, Any] = {}
         self.claims = MemoryClaims()
 
@@ -227,6 +248,8 @@ class World:
             artifacts=self.artifacts,
             records=self.records,
             ledger=Ledger(self.limits),
+            check_schema=check_schema,
+            recall=lambda thread_id: self.recall,
             limits=self.limits,
             digesting=self.digesting,
             memory=self.memory,

@@ -183,3 +183,27 @@ def test_however_a_text_is_put_together_what_passes_leaves_the_table_alone(sql: 
         with suppress(duckdb.Error):
             connection.execute(sql).fetchall()
         assert connection.execute("SELECT * FROM main.t").fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("UPDATE EXTENSIONS", "can't be read"),
+        ("SELECT '\ud800'", "can't be read"),
+        ("SELECT " + "(" * 500 + "1" + ")" * 500, "nested more than 200 deep"),
+        ("SELECT 1" + "+1" * 30_000, "more than 40,000"),
+        ("SELECT " + "NOT " * 5_000 + "true", "nested too deeply"),
+        ("SELECT " + "CASE WHEN true THEN " * 3_000 + "1" + " END" * 3_000, "nested too deeply"),
+        ("SELECT '" + "x" * 300_000 + "'", "longer than 200,000"),
+        ("SELECT '{", "can't be read"),
+    ],
+)
+def test_whatever_goes_wrong_on_the_way_to_a_decision_is_a_refusal(sql: str, reason: str):
+    rejection = check_sql(sql, LOCAL)
+    assert rejection is not None
+    assert reason in rejection.message
+    rejection.message.encode()
+
+
+def test_a_long_list_of_values_is_no_attack():
+    assert check_sql(f"SELECT * FROM t WHERE id IN ({', '.join(map(str, range(5_000)))})", LOCAL) is None

@@ -64,10 +64,15 @@ def opened(folder: Path, kind: str) -> Iterator[Opener]:
                 **settings,
             }
             model = script[0] if isinstance(script[0], ScriptedModel) else ScriptedModel(*script)
-            reader = sub_model or ScriptedModel.by(lambda messages: f"{messages[-1].text.count('ward south')} lines")
+            reader = sub_model or ScriptedModel.by(read_part)
             return stack.enter_context(open_agent(Settings.model_validate(given), base_model=model, sub_model=reader))
 
         yield opens
+
+
+def read_part(messages: Any) -> str:
+    count = messages[-1].text.count("ward south")
+    return json.dumps({"note": "", "figures": [{"name": "lines of the south", "value": count}]})
 
 
 @pytest.fixture
@@ -191,7 +196,7 @@ def test_a_turn_killed_before_its_output_was_read_is_resumed_and_runs_nothing_tw
     request = Request("Go.", thread, f"{thread}-2") if same else Request("Well?", thread)
     result = agent.ask(request)
     assert (result.status, result.response_text) == ("success", "Read at last." if same else "And more."), result
-    assert "134 lines" in shown(model)
+    assert "- lines of the south: 134 (" in shown(model)
     assert "quick" in shown(model)
     agent.close()
     assert runs() == before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import duckdb
@@ -16,7 +18,7 @@ from agent.models.offline.model import UNANSWERED
 from agent.platforms.local.genie import Exchange, sql_in
 from agent.prompts import AgentPrompts, genie_sql
 from graph.blob import parse_blob
-from graph.digest import chunks
+from graph.reading.leaves import BODY, count_tokens, cut
 from graph.types import DELEGATE
 from tests.models.offline.labelled import LOG
 from tests.models.offline.world import World
@@ -179,23 +181,21 @@ def test_a_search_says_which_words_it_looked_for(log):
 
 def test_it_reads_parts_and_merges_them_without_losing_a_line():
     prompts, model = AgentPrompts(), OfflineModel()
-    parts = list(chunks([LOG * 50], 4_000))
-    asked = "How often 'Invalid user'?"
-    notes = [
-        model.invoke([SystemMessage(prompts.chunk(asked, n, len(parts))), HumanMessage(part)]).text
-        for n, part in enumerate(parts, 1)
-    ]
-    text = "\n\n".join(f"[part {n} of {len(parts)}] {note}" for n, note in enumerate(notes, 1))
-    merged = model.invoke([SystemMessage(prompts.reduce(asked, len(parts))), HumanMessage(text)]).text
-    lines = dict(reversed(line.split(" × ", 1)) for line in merged.splitlines())
-    assert int(lines["lines in all"]) == 150
-    assert any("Invalid user webmaster from 173.234.31.186" in line for line in lines)
-    assert merged == model.invoke([SystemMessage(prompts.reduce("x", 1)), HumanMessage(merged)]).text
+    parts = [f"Lines{BODY}{part}" for part in cut(LOG * 50, 1_000, count_tokens)]
+    told = SystemMessage(prompts.chunk("How often 'Invalid user'?"))
+    records = [json.loads(model.invoke([told, HumanMessage(part)]).text) for part in parts]
+    totals = Counter()
+    for figure in (figure for record in records for figure in record["figures"]):
+        totals[figure["name"]] += figure["value"]
+    assert len(parts) > 2
+    assert totals["lines in all"] == 150
+    assert any("Invalid user webmaster from #" in name for name in totals)
 
 
 def test_a_part_without_what_is_asked_for_says_nothing():
-    prompt = AgentPrompts().chunk("Quote lines with 'segfault'", 1, 2)
-    assert OfflineModel().invoke([SystemMessage(prompt), HumanMessage(LOG)]).text == "nothing"
+    prompt = AgentPrompts().chunk("Quote lines with 'segfault'")
+    said = OfflineModel().invoke([SystemMessage(prompt), HumanMessage(f"Lines{BODY}{LOG}")]).text
+    assert json.loads(said) == {"note": "", "figures": []}
 
 
 def table_of_orders() -> tuple[Table, ...]:

@@ -171,7 +171,7 @@ def test_when_no_model_is_left_the_message_says_what_each_needs(server):
     [
         (status(404), r"does not know this model \(HTTP 404\); check base_model.name"),
         (status(400), r"refused the request \(HTTP 400\): .*the server says so.*; check base_model"),
-        (status(400, "context_length_exceeded"), "digesting.chunk_chars"),
+        (status(400, "context_length_exceeded"), "digesting.leaf_tokens"),
     ],
 )
 def test_a_mistake_in_the_settings_is_told_at_once_and_hidden_behind_no_fallback(server, trouble, message):

@@ -41,9 +41,9 @@ def test_the_names_in_code_are_those_of_the_mode(mode, has, has_not):
 
 
 def test_context_is_named_only_when_there_is_a_text():
-    assert "context.grep" in AgentPrompts(text="context is the file a.log").analyst(Capsule(), {})
+    assert "context.search" in AgentPrompts(text="context is the file a.log").analyst(Capsule(), {})
     assert "context is the file a.log" in AgentPrompts(text="context is the file a.log").analyst(Capsule(), {})
-    assert "context.grep" not in AgentPrompts().analyst(Capsule(), {})
+    assert "context.search" not in AgentPrompts().analyst(Capsule(), {})
 
 
 def test_an_own_system_prompt_replaces_the_role_and_keeps_what_is_needed_to_work():
@@ -86,11 +86,12 @@ def test_the_capsule_and_the_state_are_shown_and_bounded():
 
 
 def test_a_reader_is_told_its_part_and_the_whole_instruction_but_no_endless_one():
-    prompt = AgentPrompts().chunk("List the errors", 3, 7)
-    assert "part 3 of 7" in prompt
+    prompt = AgentPrompts().chunk("List the errors")
     assert prompt.endswith("List the errors")
-    assert len(AgentPrompts().chunk("x" * 100_000, 1, 1)) < 6_000
-    assert "4 notes" in AgentPrompts().reduce("List the errors", 4)
+    assert len(AgentPrompts().chunk("x" * 100_000)) < 6_000
+    assert "List the errors" in AgentPrompts().reduce("List the errors")
+    leaf = AgentPrompts().leaf("Which kind is it?", {"type": "object"}, "EUR means euro")
+    assert all(told in leaf for told in ("Which kind is it?", '{"type": "object"}', "EUR means euro"))
 
 
 def test_genie_is_shown_what_was_asked_before_and_what_failed():
@@ -103,6 +104,6 @@ def test_genie_is_shown_what_was_asked_before_and_what_failed():
 
 def test_no_prompt_leaves_a_placeholder_unfilled():
     prompts = AgentPrompts(genie="Genie of sales", text="context is")
-    asked = (prompts.analyst(Capsule(), {}), prompts.chunk("x", 1, 2), prompts.reduce("x", 2), genie_sql("q", "Tables"))
+    asked = (prompts.analyst(Capsule(), {}), prompts.chunk("x"), prompts.reduce("x"), genie_sql("q", "Tables"))
     for text in asked:
         assert not re.search(r"\{\w+\}", text)

@@ -3,6 +3,7 @@
 The model is asked in words that say what it does:
     run: CODE         delegates CODE, then answers with what it was told of it
     both: A | B       delegates A and B in one reply
+    say: WORDS        says them
     fail: WORDS       can't be reached, for that reason
     told?             says what it was instructed to do by the application, and all that was said before
     anything else     says how many of the person's messages it was shown, and the last one
@@ -33,6 +34,8 @@ def answer(messages: Sequence[BaseMessage]) -> Reply:
         return delegates(rest, text="Let me run it.")
     if kind == "both":
         return together(*(delegates(code) for code in rest.split(" | ")))
+    if kind == "say":
+        return says(rest)
     if kind == "fail":
         return fails(ModelUnavailable(rest))
     if kind == "told?":

@@ -134,14 +134,37 @@ def test_metadata_is_echoed_and_hints_are_taken(client: OpenAI) -> None:
     assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
 
 
+COUNT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+@BOTH
+def test_an_answer_by_a_schema_is_json_that_fits_it(client: OpenAI, stream: bool) -> None:
+    by_schema: Any = {"format": {"type": "json_schema", "name": "count", "schema": COUNT}}
+
+    response = respond(client, 'say: {"n": 4}', stream, text=by_schema)
+
+    assert json.loads(response.output_text) == {"n": 4}
+    assert response.custom_outputs["parsed"] == {"n": 4}
+    chosen: Any = {"type": "json_schema", "json_schema": {"name": "count", "schema": COUNT}}
+    assert json.loads(chat(client, [user('say: {"n": 5}')], stream, response_format=chosen)) == {"n": 5}
+
+
+def test_an_answer_that_never_fits_its_schema_is_incomplete_and_says_why(client: OpenAI) -> None:
+    by_schema: Any = {"format": {"type": "json_schema", "name": "count", "schema": COUNT}}
+
+    response = respond(client, "say: four", text=by_schema)
+
+    assert (response.status, response.custom_outputs["end"]) == ("incomplete", "unfit")
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
-        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
-        ({"text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}}, "text.format"),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ({"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": 7}}}}, "text.format"),
         ({"background": True}, "background"),
         ({"prompt": {"id": "p"}}, "prompt"),
         ({"previous_response_id": "resp_nobody"}, "previous_response_id"),
@@ -263,7 +286,7 @@ def test_the_clients_own_chat_stream_understands_the_chunks(client: OpenAI) -> N
     [
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"n": 2}, "n"),
         ({"stop": ["."]}, "stop"),
         ({"logprobs": True}, "logprobs"),

@@ -101,7 +101,7 @@ def test_each_node_model_call_and_tool_call_has_a_span_under_the_one_that_made_i
 
 def test_chunks_read_in_parallel_are_model_calls_of_the_stage_that_reads_them(opened: Opener):
     model = ScriptedModel(delegates("print('line\\n' * 12_000)", instruction="Count the lines"), says("many"))
-    agent = opened(model, digesting={"chunk_chars": 12_000})
+    agent = opened(model, digesting={"leaf_tokens": 4_000})
     traced(agent, "go", thread_id="chunks")
 
     assert len(tree(trace_of("chunks"))["processed"]) >= 4

@@ -156,7 +156,8 @@ def test_json_is_one_object_with_the_results_fields_and_where_the_artifacts_are(
     found = json.loads(line)
     assert set(found) == {
         "response_text", "status", "fatal_error_msg", "delegation_count", "end", "thread_id", "request_id",
-        "missing", "usage", "seconds", "artifacts",
+        "missing", "usage", "seconds", "artifacts", "coverage", "items", "parsed",
+        "refusal",
     }  # fmt: skip
     assert found["artifacts"][0] == {"artifact_id": ONE, "folder": f"/home/{ONE}"}
     assert found["usage"] == {"input_tokens": 1200, "output_tokens": 34, "cost_usd": 0.0123, "calls": 3}

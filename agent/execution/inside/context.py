@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import overload
 
+BYTES_PER_TOKEN = 3
+"""Fewer than any text has; a chunk of so many tokens is surely no larger."""
+SHOWN_LINES, SHOWN_CHARS, SHOWN_FILES = 5, 200, 10
 STRIDE = 1024
 """Every how many lines a position is remembered, so that slices need not read from the start."""
 
@@ -42,8 +46,39 @@ class Text:
         """The size on disk."""
         return sum(path.stat().st_size for path in self.paths)
 
-    def grep(self, pattern: str, flags: int = 0, limit: int | None = None) -> list[tuple[int, str]]:
+    def chunks(
+        self, tokens: int | None = None, lines: int | None = None, documents: bool = False, overlap: int = 0
+    ) -> Iterator[str]:
+        """Slices of the text, as items of llm_map: of at most `tokens` tokens at line ends, of `lines` lines, or whole
+        files. `overlap` is how many lines a slice repeats of the one before.
+        """
+        if sum((tokens is not None, lines is not None, documents)) != 1:
+            raise ValueError("give one of tokens=…, lines=… and documents=True")
+        if documents:
+            return map(_read, self.paths)
+        most = lines if lines is not None else tokens
+        if most is None or most < 1 or overlap < 0 or (lines is not None and overlap >= lines):
+            raise ValueError("chunks have at least one line or token, and overlap by less than their lines")
+        return self._windows(_one if lines is not None else _tokens, most, overlap)
+
+    def search(self, pattern: str, flags: int = 0, limit: int | None = None) -> list[tuple[int, str]]:
         """The lines that the regular expression matches somewhere, with their numbers (from 0), at most `limit`."""
+        return self.grep(pattern, flags, limit)
+
+    def describe(self) -> str:
+        """How large it is, of which files, and how it begins."""
+        size, begins = self.bytes, []
+        for line in itertools.islice(self, SHOWN_LINES):
+            begins.append(line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}…")
+        names = [f"  {path.name}: {path.stat().st_size:,} bytes" for path in self.paths[:SHOWN_FILES]]
+        more = [f"  … and {len(self.paths) - SHOWN_FILES:,} files more"] if len(self.paths) > SHOWN_FILES else []
+        head = (
+            f"{size:,} bytes, about {size // BYTES_PER_TOKEN:,} tokens, {len(self):,} lines, {len(self.paths):,} files"
+        )
+        return "\n".join([head, *names, *more, "It begins:", *(f"  {line}" for line in begins)])
+
+    def grep(self, pattern: str, flags: int = 0, limit: int | None = None) -> list[tuple[int, str]]:
+        """The same as `search`."""
         wanted = re.compile(pattern, flags)
         found: list[tuple[int, str]] = []
         for number, line in enumerate(self):
@@ -85,6 +120,22 @@ class Text:
         more = f" and {len(self.paths) - 5} more" if len(self.paths) > 5 else ""
         return f"<text of {self.bytes:,} bytes: {names}{more}>"
 
+    def _windows(self, size: Callable[[str], int], most: int, overlap: int) -> Iterator[str]:
+        """Lines together while they fit `most`; a line that is too large alone is a slice by itself."""
+        held: list[str] = []
+        room, fresh = most, 0
+        for line in self:
+            needed = size(line)
+            if fresh and needed > room:
+                yield "\n".join(held)
+                held = held[-overlap:] if overlap else []
+                room, fresh = most - sum(map(size, held)), 0
+            held.append(line)
+            room -= needed
+            fresh += 1
+        if fresh:
+            yield "\n".join(held)
+
     def _survey(self) -> int:
         """Count the lines and remember where every STRIDE-th of them starts."""
         marks, number = [], 0
@@ -110,6 +161,15 @@ class Text:
             for line, _ in _pieces(path, position):
                 yield line.rstrip("\r\n")
             position = 0
+
+
+def _one(line: str) -> int:
+    return 1
+
+
+def _tokens(line: str) -> int:
+    """At least as many as a model counts, its line end included."""
+    return -(-(len(line.encode("utf-8", "replace")) + 1) // BYTES_PER_TOKEN)
 
 
 def _pieces(path: Path, position: int) -> Iterator[tuple[str, int]]:

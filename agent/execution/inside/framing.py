@@ -31,7 +31,12 @@ def receive(channel: socket.socket, largest: int | None = None) -> bytes:
 
 
 def receive_json(channel: socket.socket, largest: int | None = None) -> dict[str, Any]:
-    message = json.loads(receive(channel, largest))
+    return parse(receive(channel, largest))
+
+
+def parse(frame: bytes) -> dict[str, Any]:
+    """Raises ValueError for what is no JSON object, and RecursionError for one that is nested too deeply."""
+    message = json.loads(frame)
     if not isinstance(message, dict):
         raise ValueError("the frame holds no object")
     return message
@@ -85,10 +90,14 @@ class FrameReader(io.RawIOBase):
         self._rest = self._rest[size:]
         return size
 
-    def drain(self) -> None:
+    def drain(self, most: int | None = None) -> bool:
+        """Whether the empty frame was reached, within `most` bytes if that is given."""
+        skipped = 0
         self._rest = memoryview(b"")
-        while self._fill():
+        while self._fill() and (most is None or skipped < most):
+            skipped += len(self._rest)
             self._rest = memoryview(b"")
+        return self._ended
 
     def _fill(self) -> bool:
         if not self._rest and not self._ended:

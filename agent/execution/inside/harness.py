@@ -21,9 +21,9 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from agent.execution.inside.figures import ALBUM
+from agent.execution.inside.line import HostLine
 from agent.execution.inside.namespace import Place, names
 from agent.execution.inside.output import as_json, output_of
-from agent.execution.inside.sql_client import SqlClient
 
 OURS = str(Path(__file__).parents[1])
 SHOWN = "code.py"
@@ -65,7 +65,7 @@ Stopped.__module__ = "builtins"  # so that the traceback has no name of ours
 def run(job: Job, channel: socket.socket, record: int) -> NoReturn:
     """Execute the job's code, write the Record to descriptor `record` and exit like a script would."""
     process = os.getpid()
-    seen = names(job.place, f"{job.folder}/{SHOWN}", SqlClient(channel).execute_sql, _context(job.text))
+    seen = names(job.place, f"{job.folder}/{SHOWN}", HostLine(channel), _context(job.text))
     _prepare(job)
     module = ModuleType("__main__")
     module.__dict__.update(seen)

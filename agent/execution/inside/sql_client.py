@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import os
-import socket
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
-from agent.execution.inside.framing import FrameReader, receive, receive_json, send_json
+from agent.execution.inside.line import AskError, Line
 
 if TYPE_CHECKING:
     import pandas
@@ -109,12 +105,10 @@ class SqlResult:
 
 
 class SqlClient:
-    """One conversation with the host's broker; its `execute_sql` may be called from any thread of the run."""
+    """`execute_sql` may be called from any thread of the run."""
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self._lock = threading.Lock()
-        self._owner = os.getpid()
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     def execute_sql(
         self,
@@ -130,35 +124,18 @@ class SqlClient:
         `preview_rows` is how many rows are printed. `catalog` and `schema` are where unqualified names are looked up
         first. `profile` names a workspace profile; the local warehouse has none and takes no notice.
         """
-        if os.getpid() != self._owner:
-            raise SqlError("execute_sql works in the main process of a run, not in processes that it starts")
-        request = {
-            "kind": "sql",
-            "sql": sql,
-            "rows": None if as_pandas else max(MOST_ROWS, preview_rows),
-            "catalog": catalog,
-            "schema": schema,
-        }
-        with self._lock:
-            table, trailer = self._ask(request)
-        if trailer["error"] is not None:
-            raise SqlError(trailer["error"])
-        return _result(table, trailer, as_pandas, preview_rows)
-
-    def _ask(self, request: dict[str, Any]) -> tuple[pyarrow.Table | None, dict[str, Any]]:
+        rows = None if as_pandas else max(MOST_ROWS, preview_rows)
         try:
-            send_json(self._channel, request)
-            import pyarrow
+            table, answer = self._line.ask("sql", _read_table, sql=sql, rows=rows, catalog=catalog, schema=schema)
+        except AskError as error:
+            raise SqlError(str(error)) from None
+        return _result(table, answer, as_pandas, preview_rows)
 
-            frames = FrameReader(lambda: receive(self._channel))
-            stream = io.BufferedReader(frames, 1 << 20)
-            table = None
-            if stream.peek(1):
-                table = pyarrow.ipc.open_stream(stream).read_all()
-            frames.drain()
-            return table, receive_json(self._channel)
-        except (EOFError, OSError) as error:
-            raise SqlError(f"the warehouse can't be reached any more: {error}") from None
+
+def _read_table(file: BinaryIO) -> pyarrow.Table | None:
+    import pyarrow
+
+    return pyarrow.ipc.open_stream(file).read_all() if file.peek(1) else None  # type: ignore[attr-defined]
 
 
 def _result(table: Any, trailer: dict[str, Any], as_pandas: bool, preview_rows: int) -> SqlResult:

@@ -23,7 +23,7 @@ from agent.execution.inside.harness import SHOWN, Job, Record, complete, execute
 from agent.execution.inside.namespace import Place, names
 from agent.execution.job.courier import Courier, start_courier
 from agent.execution.job.order import ORDER, STARTED, Order, read_order
-from agent.execution.job.sql import JobSql
+from agent.execution.job.sql import JobLine
 from agent.execution.job.watchdog import Watchdog
 from agent.execution.preview import preview
 from graph.types import ExecutionResult
@@ -97,7 +97,7 @@ class Executed:
         self._started = datetime.now(UTC)
         self._writing = threading.Lock()
         self._result: ExecutionResult | None = None
-        self._sql = JobSql(spark, order.warehouse_id, (parameters.catalog, parameters.schema))
+        self._sql = JobLine(spark, order.warehouse_id, (parameters.catalog, parameters.schema))
         self._watchdog = Watchdog(order.seconds, spark, self._leave)
 
     def run(self) -> ExecutionResult:
@@ -118,7 +118,7 @@ class Executed:
         place = Place(
             self._parameters.run_id, self._parameters.iteration, self._parameters.catalog, self._parameters.schema
         )
-        seen = names(place, str(self._folder / SHOWN), self._sql.execute_sql, self._context())
+        seen = names(place, str(self._folder / SHOWN), self._sql, self._context())
         return {**seen, "spark": self._spark}
 
     def _context(self) -> object:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from agent.execution.inside.sql_client import MOST_ROWS, SqlError, SqlResult, _result
+from agent.execution.inside.line import AskError, Take
 from agent.workspace.statements import Statements
 from graph.errors import AgentError
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 Place = tuple[str | None, str | None]
 
 
-class JobSql:
-    """`catalog` and `schema` are where unqualified names are looked up; `cancel` ends the statements that run."""
+class JobLine:
+    """Implements agent.execution.inside.line.Line in a job: SQL is answered here, the host can't be reached.
+
+    `catalog` and `schema` are where unqualified names are looked up; `cancel` ends the statements that run.
+    """
 
     def __init__(self, spark: Any, warehouse_id: str | None, place: Place) -> None:
         self._spark, self._warehouse_id, self._place = spark, warehouse_id, place
@@ -26,39 +30,28 @@ class JobSql:
         self._opened: list[Statements] = []
         self._statements = cache(self._open)
 
-    def execute_sql(
-        self,
-        sql: str,
-        as_pandas: bool = False,
-        preview_rows: int = 20,
-        catalog: str | None = None,
-        schema: str | None = None,
-        profile: str | None = None,
-    ) -> SqlResult:
-        """Run SQL and wait for it. Raises SqlError.
-
-        `catalog` and `schema` are where unqualified names are looked up first. `profile` names a profile of the
-        machine's ~/.databrickscfg, for a workspace other than the run's own.
-        """
-        rows = None if as_pandas else max(MOST_ROWS, preview_rows)
-        place = (catalog or self._place[0], schema or self._place[1])
-        if self._warehouse_id is None and profile is None:
-            table, trailer = self._by_spark(sql, rows, place)
+    def ask(self, kind: str, take: Take | None = None, **request: Any) -> tuple[Any, dict[str, Any]]:
+        """Raises AskError for what only a host could answer."""
+        if kind == "progress":
+            return None, {}
+        if kind != "sql":
+            raise AskError(f"{kind} is not there in a job of a workspace: use SQL, Spark, and what is printed")
+        rows, place = request["rows"], (request["catalog"] or self._place[0], request["schema"] or self._place[1])
+        if self._warehouse_id is None:
+            table, answer = self._by_spark(str(request["sql"]), rows, place)
         else:
-            table, trailer = self._by_warehouse(sql, rows, place, profile)
-        return _result(table, trailer, as_pandas, preview_rows)
+            table, answer = self._by_warehouse(str(request["sql"]), rows, place)
+        return (take(as_stream(table)) if take else None), answer
 
     def cancel(self) -> None:
         for statements in self._opened:
             statements.cancel()
 
-    def _by_warehouse(
-        self, sql: str, rows: int | None, place: Place, profile: str | None
-    ) -> tuple[Any, dict[str, Any]]:
+    def _by_warehouse(self, sql: str, rows: int | None, place: Place) -> tuple[Any, dict[str, Any]]:
         try:
-            answer = self._statements(profile).run(sql, rows=rows, catalog=place[0], schema=place[1])
+            answer = self._statements().run(sql, rows=rows, catalog=place[0], schema=place[1])
         except AgentError as error:
-            raise SqlError(str(error)) from None
+            raise AskError(str(error)) from None
         return answer.table, {"row_count": answer.row_count, "statement_id": answer.statement_id}
 
     def _by_spark(self, sql: str, rows: int | None, place: Place) -> tuple[Any, dict[str, Any]]:
@@ -68,18 +61,16 @@ class JobSql:
                 frame = self._spark.sql(sql)
                 table = to_arrow(frame if rows is None else frame.limit(rows + 1))
             except Exception as error:  # noqa: BLE001 - the edge: Spark's errors have no class in common
-                raise SqlError(str(error)) from None
+                raise AskError(str(error)) from None
         whole = rows is None or table.num_rows <= rows
         trailer = {"row_count": table.num_rows if whole else None, "statement_id": ""}
         return (table if whole else table.slice(0, rows)), trailer
 
-    def _open(self, profile: str | None) -> Statements:
+    def _open(self) -> Statements:
         from databricks.sdk import WorkspaceClient
 
-        if self._warehouse_id is None:
-            raise SqlError("profile needs a SQL warehouse: data.warehouse_id names none")
-        client = WorkspaceClient(profile=profile) if profile else WorkspaceClient()
-        opened = Statements(lambda: client, self._warehouse_id)
+        client = WorkspaceClient()
+        opened = Statements(lambda: client, str(self._warehouse_id))
         self._opened.append(opened)
         return opened
 
@@ -116,3 +107,13 @@ def to_arrow(frame: Any) -> pyarrow.Table:
     if convert is not None:
         return convert()
     return pyarrow.Table.from_pandas(frame.toPandas(), preserve_index=False)
+
+
+def as_stream(table: pyarrow.Table) -> BinaryIO:
+    """The rows as a host sends them."""
+    import pyarrow
+
+    sink = io.BytesIO()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return cast(BinaryIO, io.BufferedReader(cast(Any, io.BytesIO(sink.getvalue()))))

@@ -9,14 +9,15 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import Field
 
-from agent.models.local_chat import LocalChatModel, Reply, call_prefix, delegates, says, together
+from agent.models.local_chat import LocalChatModel, Reply, call_prefix, delegates, fails, says, together
 from agent.models.offline import catalog
 from agent.models.offline.phrases import Ask
 from agent.models.offline.questions import code, queries, understand
 from agent.models.offline.reading import answer_of, merge_notes, not_found, read_part, table
 from agent.models.offline.text import text_code
-from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, QUESTION, REDUCE_ROLE
+from agent.prompts import ASKED, CHUNK_ROLE, GENIE_ROLE, LEAF_ROLE, QUERY_ROLE, QUESTION, REDUCE_ROLE
 from graph.blob import parse_blob
+from graph.errors import ModelUnavailable
 
 UNANSWERED = "unanswered"
 PARTS = re.compile(r"\?\s+|;\s+|,?\s+and (?:also )?(?=what|how|which|who|where|list|show)", re.IGNORECASE)
@@ -50,6 +51,8 @@ class OfflineModel(LocalChatModel):
             reply = says(read_part(role.partition(ASKED)[2], last))
         elif role.startswith(REDUCE_ROLE):
             reply = says(merge_notes(last))
+        elif role.startswith((LEAF_ROLE, QUERY_ROLE)):
+            reply = fails(ModelUnavailable("the offline model understands no texts: set sub_model.name"))
         elif role.startswith(GENIE_ROLE):
             question = role.rpartition(QUESTION)[2].strip()
             codes, refused, _ = self._plan([question], lambda ask, query: "" if ask.values else query)

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Any
 
 from agent.models.offline.words import FILLER, quotes, spoken, stem
+from graph.reading.leaves import BODY
 
 IN_ALL, MOST = "lines in all", 25
-COUNTED = re.compile(r"^(?:\[part [^\]]*\] )?([\d,]+) × (.+)$", re.MULTILINE)
 SECTION = re.compile(r"\n\n(digest|result|stdout):\n(.*?)(?=\n\n(?:result|stdout|stderr):\n|\Z)", re.DOTALL)
 
 
@@ -53,31 +53,23 @@ def cell(name: str, value: Any) -> str:
 
 
 def read_part(instruction: str, part: str) -> str:
-    """The lines that have the instruction's quoted texts or words, else all."""
-    lines = [line.strip() for line in part.splitlines() if line.strip()]
+    """The lines that have the instruction's quoted texts or words, else all: how many of each kind."""
+    lines = [line.strip() for line in part.partition(BODY)[2].splitlines() if line.strip()]
     exact = [text.lower() for text in quotes(instruction)]
     wanted = exact or [stem(word) for word in spoken(instruction.lower()) if len(word) > 3 and word not in FILLER]
     hits = [line for line in lines if any(text in line.lower() for text in wanted)]
-    return noted(Counter(hits if hits or exact else lines))
+    return json.dumps(record_of(hits if hits or exact else lines), ensure_ascii=False)
+
+
+def record_of(lines: list[str]) -> dict[str, Any]:
+    """How many lines there are of each kind, which is a line without its numbers."""
+    kinds = Counter(re.sub(r"\b[0-9a-f.:]*\d[0-9a-f.:]*\b", "#", line)[:100] for line in lines)
+    told = [(IN_ALL, kinds.total()), *kinds.most_common(MOST)]
+    others = 2 * kinds.total() - sum(count for _, count in told)
+    figures = [{"name": name, "value": count} for name, count in [*told, ("other lines", others)] if count]
+    return {"note": "", "figures": figures}
 
 
 def merge_notes(notes: str) -> str:
-    """The notes' counts added up."""
-    totals: Counter[str] = Counter()
-    for count, text in COUNTED.findall(notes):
-        totals[text] += int(count.replace(",", ""))
-    del totals[IN_ALL]
-    return noted(totals)
-
-
-def noted(lines: Counter[str]) -> str:
-    """How many lines there are of each kind, which is a line without its numbers, with an example."""
-    kinds: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    for line, count in lines.items():
-        kind = re.sub(r"\b[0-9a-f.:]*\d[0-9a-f.:]*\b", "#", line)[:100]
-        kinds[kind] += count
-        examples.setdefault(kind, line[:160])
-    told = [(IN_ALL, kinds.total()), *((examples[kind], count) for kind, count in kinds.most_common(MOST))]
-    others = 2 * kinds.total() - sum(count for _, count in told)
-    return "\n".join(f"{n:,} × {text}" for text, n in [*told, ("other lines", others)] if n) or "nothing"
+    """Notes say nothing here: what was counted is in figures."""
+    return notes

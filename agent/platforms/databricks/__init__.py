@@ -4,7 +4,7 @@ records in Lakebase. Nothing that has to last is on the machine itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from agent.platforms.checkpointer import name_lakebase, open_saver
 from agent.platforms.models import open_models
 from agent.platforms.parts import Given, Parts, Stores, Workbench, Workbenches
-from graph.context import RunContext
-from graph.errors import InvalidRequest
+from graph.context import ReadingAllowance, RunContext
+from graph.errors import BudgetExceeded, InvalidRequest
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -37,6 +37,7 @@ Client = Callable[[], "WorkspaceClient"]
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.artifacts.values import FolderValues
     from agent.data.question import LongQuestions
     from agent.records.index import ThreadIndex
 
@@ -49,6 +50,7 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
         scopes=scopes,
         index=ThreadIndex(scopes.store),
         questions=LongQuestions(settings.home / "questions"),
+        values=FolderValues(settings.values_path),
         place=f"{client_of(given)().config.host}{settings.databricks.volume}",
     )
 
@@ -101,6 +103,7 @@ def open_workbench(
     from agent.guards.sql import SqlRules
     from agent.models import close_model
     from agent.prompts import AgentPrompts
+    from agent.schema import check_schema
     from agent.workspace.statements import Statements
     from graph.budget import Ledger
 
@@ -140,6 +143,7 @@ def open_workbench(
         limits=settings.limits,
         digesting=settings.digesting,
         memory=settings.memory,
+        check_schema=check_schema,
     )
     return Workbench(context, catalog)
 
@@ -159,6 +163,13 @@ class JobHost:
     @property
     def handlers(self) -> dict[str, Any]:
         return {}
+
+    def allowance(self) -> ReadingAllowance:
+        """Nothing: code in a job reads nothing by models yet."""
+        raise BudgetExceeded("code in a job of a workspace asks no models")
+
+    def settle(self, report: Mapping[str, Any] | None) -> None:
+        """Nothing was spent."""
 
     def close(self) -> None:
         """Nothing is held."""

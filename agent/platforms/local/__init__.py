@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
+    from agent.artifacts.values import FolderValues
     from agent.data.question import LongQuestions
     from agent.platforms.local.genie import Conversations
     from agent.records.index import ThreadIndex
@@ -44,6 +45,7 @@ def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:
         scopes=scopes,
         index=ThreadIndex(scopes.store),
         questions=LongQuestions(settings.home / "questions"),
+        values=FolderValues(settings.values_path),
         keepers=(Conversations(settings.home.absolute() / "genie"),),
     )
 
@@ -99,18 +101,20 @@ def open_workbench(
     stack: ExitStack,
 ) -> Workbench:
     """The source's warehouse, models and tools bound to it, and prompts that describe it."""
+    from agent.artifacts.readings import FolderReadings
     from agent.data.catalogue import catalogue
     from agent.data.text import describe_text, open_text
-    from agent.execution.host import Data, open_host
+    from agent.execution.host import Data, Kept, open_host
     from agent.guards import GuardRules, build_guards
     from agent.guards.sql import check_sql
     from agent.models import close_model
     from agent.prompts import AgentPrompts
+    from agent.schema import check_schema
     from graph.budget import Ledger
 
     source.check()
     home = settings.home.absolute()
-    rules = sql_rules(settings)
+    rules = sql_rules(settings, source)
     warehouse = open_data(settings, given, principal, source, stack)
     text = open_text(Path(source.text)) if source.text else None
     base, sub = open_models(
@@ -123,12 +127,14 @@ def open_workbench(
         **{tool.name: tool for tool in given.tools},
     }
     data = Data(
-        session=cast(Any, warehouse.session),
+        session=session_of(settings, source, warehouse),
         check_sql=partial(check_sql, rules=rules),
         text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
+        sql_seconds=settings.execution.sql_seconds,
     )
+    kept = Kept(stores.artifacts, stores.values, settings.execution.value_mb << 20)
     context = RunContext(
         base_model=base.bind_tools(list(tools.values())),
         sub_model=sub,
@@ -142,10 +148,12 @@ def open_workbench(
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, rules)),
         backend=backend,
-        host=partial(open_host, data),
+        host=partial(open_host, data, kept),
         artifacts=stores.artifacts,
         records=stores.records.for_request("", "", ""),
         ledger=Ledger(settings.limits),
+        check_schema=check_schema,
+        recall=FolderReadings(settings.values_path).of,
         limits=settings.limits,
         digesting=settings.digesting,
         memory=settings.memory,
@@ -157,25 +165,37 @@ def open_data(
     settings: Settings, given: Given, principal: Principal, source: DataSource, stack: ExitStack
 ) -> Warehouse | RemoteWarehouse:
     """The SQL warehouse that the settings name, unless people's own files are asked about; else the local one."""
-    if settings.data.warehouse_id and not source.paths:
+    if is_remote(settings, source):
         from agent.platforms.local.remote_warehouse import RemoteWarehouse
         from agent.workspace.connection import open_client
 
         client = (principal.workspace or given.workspace or partial(open_client, settings.databricks.profile))()
-        return RemoteWarehouse(lambda: client, settings.data.warehouse_id, source.catalog, source.schema)
+        return RemoteWarehouse(lambda: client, str(settings.data.warehouse_id), source.catalog, source.schema)
     from agent.data.warehouse import open_warehouse
 
     home = settings.home.absolute()
     return stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
 
 
-def sql_rules(settings: Settings) -> Any:
+def is_remote(settings: Settings, source: DataSource) -> bool:
+    """Whether SQL goes to a workspace's warehouse: people's own files are asked about here."""
+    return settings.data.warehouse_id is not None and not source.paths
+
+
+def session_of(settings: Settings, source: DataSource, warehouse: Warehouse | RemoteWarehouse) -> Any:
+    """Opens a run's own session; a local one with the memory that the settings give it."""
+    if is_remote(settings, source):
+        return warehouse.session
+    return partial(cast(Any, warehouse.session), f"{settings.execution.sql_memory_mb}MiB")
+
+
+def sql_rules(settings: Settings, source: DataSource) -> Any:
     """What SQL may do: read everything, and write what goes with the run's own in-memory database, or to the scratch
     schema of a workspace.
     """
     from agent.guards.sql import SESSION, SqlRules
 
-    if settings.data.warehouse_id:
+    if is_remote(settings, source):
         scratch = settings.execution.scratch_schema
         return SqlRules(dialect="databricks", scratch=(scratch,) if scratch else ())
     return SqlRules(dialect="duckdb", scratch=SESSION)

@@ -20,8 +20,7 @@ from agent.execution.inside.sql_client import SqlResult
 from agent.models.offline import OfflineModel
 from agent.prompts import AgentPrompts
 from graph.blob import parse_blob
-from graph.budget import Digesting
-from graph.digest import report
+from graph.reading.report import report
 from graph.types import DELEGATE, Capsule, ExecutionResult
 
 TODAY = date(2026, 11, 21)
@@ -86,7 +85,7 @@ class World:
         self.codes.append(parse_blob(call["args"]["code"]).code)
         self.results.append(self.run(self.codes[-1]))
         status = "success" if self.results[-1].status == "success" else "error"
-        text = report("art_0123456789ab", self.results[-1], Digesting().short_chars)
+        text = report("art_0123456789ab", self.results[-1])
         return ToolMessage(text, tool_call_id=call["id"], name=DELEGATE, status=status)
 
     def figures(self) -> list[tuple[Any, ...]]:
