@@ -113,6 +113,10 @@ class TracingSettings(Section):
     max_payload_chars: Count = 4_000
 
 
+class LogsSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class ServeSettings(Section):
     host: str = "127.0.0.1"
     port: Port = 8000
@@ -150,11 +154,16 @@ class Settings(Section):
     execution: ExecutionSettings = ExecutionSettings()
     jobs_folder: Path = Path("notebooks/jobs")
     tracing: TracingSettings = TracingSettings()
+    logs: LogsSettings = LogsSettings()
     serve: ServeSettings = ServeSettings()
 
     @property
     def artifacts_path(self) -> Path:
         return self.home.absolute() / "artifacts"
+
+    @property
+    def logs_path(self) -> Path:
+        return self.home.absolute() / "logs" / "log.txt"
 
     @property
     def values_path(self) -> Path:

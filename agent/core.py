@@ -26,7 +26,7 @@ from agent.home import place_of
 from agent.principal import Principal
 from agent.records.index import Place
 from agent.redaction.secrets import redact_text
-from agent.request import Request, check_id, check_kept, check_state
+from agent.request import CURRENT, Request, check_id, check_kept, check_state
 from agent.resuming import CALLS, ThreadClaims, close_calls, drop_unfinished, may_resume
 from agent.snapshot import find_answer, pending_nodes, result_of
 from agent.threads import Threads, check_owner
@@ -293,8 +293,11 @@ class Agent:
 
     def _work(self, request: Request, turn: Running, events: SimpleQueue[Event | None]) -> None:
         began = monotonic()
+        CURRENT.set(turn.request_id)
         try:
-            events.put(TurnEnded(replace(self._leased(request, turn), seconds=monotonic() - began)))
+            result = replace(self._leased(request, turn), seconds=monotonic() - began)
+            log.info("turn on thread %s ended with %s after %.1f s", result.thread_id, result.end, result.seconds)
+            events.put(TurnEnded(result))
         except (AgentError, StoreError) as error:
             events.put(TurnEnded(make_error_result(turn, str(error), refusal_of(error))))
         except OSError as error:

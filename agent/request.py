@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ MOST_STATE_CHARS = 64_000
 """Of a request's state as JSON."""
 MOST_KEPT_KEYS, MOST_KEPT_CHARS = 256, 256_000
 """Of all state that a turn sees, with what was kept before."""
+
+CURRENT: ContextVar[str] = ContextVar("request", default="-")
+"""The id of the request that this thread works for; logs carry it."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +17,7 @@ from uuid import uuid4
 from agent.data.source import source_from_json
 from agent.principal import Principal
 from graph.errors import AgentError, InvalidRequest, NotFound
-from graph.types import Capsule
+from graph.types import Capsule, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +27,18 @@ if TYPE_CHECKING:
 
     from agent.platforms.parts import Stores
 
+ARTIFACT = re.compile(r"\[?(art_[0-9a-f]{12})\b")
+"""How the answer to a delegation begins."""
+
 
 @dataclass(frozen=True)
 class Exchange:
-    """One turn as it was said."""
+    """One turn as it was said, and the artifacts of its delegations in their order."""
 
     question: str
     answer: str
+    request_id: str = ""
+    artifact_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,15 @@ class Threads:
         with naming(file):
             return self._saver.import_thread(file, new)
 
+    def spent(self, thread_id: str) -> Mapping[str, Usage]:
+        """What each of its requests used, as far as it was written down."""
+        used: dict[str, Usage] = {}
+        for row in self._records.telemetry_rows(self._own(thread_id), callback_name="after_model"):
+            told = json.loads(row.payload_json or "{}")
+            tokens = Usage(told.get("input_tokens", 0), told.get("output_tokens", 0), told.get("cost_usd", 0.0), 1)
+            used[row.invocation_id or ""] = used.get(row.invocation_id or "", Usage()) + tokens
+        return used
+
     def _summary(self, thread: Any) -> ThreadSummary:
         turns = exchanges(messages_of(self._saver.get_tuple(config_of(thread.thread_id))))
         return ThreadSummary(thread.thread_id, len(turns), thread.updated_at, turns[0].question if turns else "")
@@ -239,9 +255,11 @@ def exchanges(messages: Iterable[Any]) -> list[Exchange]:
     turns: list[Exchange] = []
     for message in messages:
         if message.type == "human" and message.name is None:
-            turns.append(Exchange(message.text, ""))
+            turns.append(Exchange(message.text, "", str(message.id or "")))
         elif message.type == "ai" and turns and message.text.strip():
-            turns[-1] = Exchange(turns[-1].question, message.text)
+            turns[-1] = replace(turns[-1], answer=message.text)
+        elif turns and (made := ARTIFACT.match(message.text)) and made[1] not in turns[-1].artifact_ids:
+            turns[-1] = replace(turns[-1], artifact_ids=(*turns[-1].artifact_ids, made[1]))
     return turns
 
 

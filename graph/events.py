@@ -61,6 +61,18 @@ class ChunkRead:
 
 
 @dataclass(frozen=True)
+class StatementRan:
+    """A run's SQL was answered. `rows` are the result's, None when nobody counted them; `began` is in epoch seconds."""
+
+    artifact_id: str
+    sql: str
+    rows: int | None
+    began: float
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class CallAnswered:
     call_id: str
     name: str
@@ -81,4 +93,6 @@ class TurnEnded:
     result: ConversationResult
 
 
-Event = TurnStarted | Token | CallStarted | StageReached | ChunkRead | CallAnswered | ModelCalled | TurnEnded
+Event = (
+    TurnStarted | Token | CallStarted | StageReached | ChunkRead | StatementRan | CallAnswered | ModelCalled | TurnEnded
+)

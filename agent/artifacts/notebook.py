@@ -5,11 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from graph.types import ExecutionResult
 
 Cell = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+SETUP = """\
+# The data that the code below asked about, opened read-only, and the names that it found: execute_sql, context, ...
+import sys
+
+sys.path.append({root!r})
+from agent.replay import open_data
+
+globals().update(open_data({opening}))"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,9 @@ def _code(tag: str, source: str, outputs: list[dict[str, Any]]) -> Cell:
 
 
 def _setup(page: Page) -> str:
+    """Opens the data again where it is known; else it says what the code found."""
+    if "data" in page.names:
+        return SETUP.format(root=str(ROOT), opening=_pretty(page.names["data"]))
     values = {"catalog": None, "schema": None, "run_id": "", "iteration": page.iteration, **page.names}
     lines = [
         "# What the code below found when it ran, besides execute_sql(sql, as_pandas, preview_rows, ...)",
@@ -69,6 +83,11 @@ def _setup(page: Page) -> str:
         *(f"{name} = {value!r}" for name, value in values.items() if name.isidentifier()),
     ]
     return "\n".join(lines)
+
+
+def _pretty(opening: Mapping[str, Any]) -> str:
+    lines = "".join(f"    {name!r}: {value!r},\n" for name, value in opening.items())
+    return f"{{\n{lines}}}"
 
 
 def _outputs(page: Page) -> list[dict[str, Any]]:

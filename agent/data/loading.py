@@ -25,6 +25,7 @@ from agent.data.facts import Column, TableFacts, facts_from_json
 from agent.data.making import Made, described_lines, make, make_raw, select_alone, select_of
 from agent.data.plan import Plan, first_look, plan_tables
 from agent.data.reading.alike import Group
+from agent.data.reading.engine import hide_progress
 from agent.data.reading.found import Aside, DataUnreadable
 from agent.data.reading.names import quoted
 from agent.data.reading.values import literal
@@ -323,7 +324,8 @@ class Loading:
         scratch = self._catalogs / "scratch"
         with duckdb.connect(":memory:") as connection:
             settings = (f"memory_limit = '{MEMORY}'", f"temp_directory = {literal(str(scratch))}", "TimeZone = 'UTC'")
-            for setting in (*settings, "enable_progress_bar = false"):
+            hide_progress(connection)
+            for setting in settings:
                 connection.execute(f"SET {setting}")
             with self._changed:
                 self._connection = connection

@@ -17,15 +17,16 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from agent.data.builds import SAMPLE_SCHEMAS, build_sample
-from agent.data.facts import Column
+from agent.data.facts import Column, look_at
 from agent.data.loading import DATA, FIRST_WAIT, RAW, LoadedTable, Loading, Progress, open_loading
+from agent.data.reading.engine import hide_progress
 from agent.data.reading.found import Aside
 from agent.data.session import Prepare, QueryFailed, Session
 from graph.errors import InvalidRequest
@@ -168,6 +169,15 @@ class Warehouse:
     def files(self) -> dict[str, Path]:
         """Every file that was found, by its name below what was handed over, whether it makes a table or not."""
         return {} if self._sources.loading is None else self._sources.loading.files()
+
+    def look_closer(self, table: Table) -> Table:
+        """With what can be known of its columns; one of people's files has it already."""
+        if table.catalog == FILES:
+            return table
+        with self._lock:
+            cursor = self._connection.cursor()
+        with closing(cursor):
+            return replace(table, columns=look_at(cursor, table.full_name, {}).columns)
 
     @property
     def is_loaded(self) -> bool:
@@ -346,7 +356,6 @@ def _connect(sources: Sources, files: Path | None, memory: str) -> DuckDBPyConne
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "allow_community_extensions = false",
-        "enable_progress_bar = false",
         "TimeZone = 'UTC'",
         f"memory_limit = '{memory}'",
         f"temp_directory = '{_quote(sources.spill / uuid4().hex)}'",
@@ -356,6 +365,7 @@ def _connect(sources: Sources, files: Path | None, memory: str) -> DuckDBPyConne
         "lock_configuration = true",
     )
     try:
+        hide_progress(connection)
         for name, path in (*(((FILES, files),) if files else ()), *sources.catalogs.items()):
             connection.execute(_attach(name, path))
         for setting in settings:

@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +18,7 @@ from agent.execution.served.models import Models
 from agent.execution.served.queries import Queries
 from agent.execution.served.uploads import Uploads
 from agent.execution.served.values import Earlier, Values
+from agent.execution.told import tell_statements
 from graph.context import Handler, ReadingAllowance, RunContext
 from graph.errors import BudgetExceeded
 from graph.events import ChunkRead
@@ -40,7 +41,7 @@ class Data:
     and may say no with a reason.
 
     `text` are the files of `context`; `catalog` and `schema` are where unqualified names are looked up first. A
-    statement may take `sql_seconds`.
+    statement may take `sql_seconds`. `opening` is what opens the same data again, for the notebook.
     """
 
     session: Callable[[], Session]
@@ -49,6 +50,7 @@ class Data:
     catalog: str | None = None
     schema: str | None = None
     sql_seconds: float = 300.0
+    opening: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class LocalHost:
         reader = reader_of(ctx, self._ended.is_set)
         models = Models(reader, ctx.prompts, ctx.check_schema, partial(self._tell, "items"), handed.note_maps)
         self.handlers: Mapping[str, Handler] = {
-            "sql": self._queries.answer_sql,
+            "sql": tell_statements(self._queries.answer_sql, ctx, artifact.artifact_id),
             "llm_map": self._in_context(models.answer_map),
             "llm_query": self._in_context(models.answer_query),
             "upload": self._uploads.answer_upload,
@@ -96,7 +98,8 @@ class LocalHost:
     @property
     def setup(self) -> Mapping[str, Any]:
         data = self._data
-        return {"catalog": data.catalog, "schema": data.schema, "text": [str(path) for path in data.text]}
+        text = [str(path) for path in data.text]
+        return {"catalog": data.catalog, "schema": data.schema, "text": text, "opening": data.opening}
 
     def close(self) -> None:
         self._ended.set()

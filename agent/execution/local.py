@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from agent.artifacts.files import Unreadable, append_line, read_text, write_text
 from agent.artifacts.folder import FolderArtifacts
@@ -110,7 +111,7 @@ class LocalBackend:
     def _start(self, artifact: Artifact, folder: Path, claim: Claim, host: RunHost, lock: IO[str]) -> None:
         setup = host.setup
         place = Place(claim.run_id, artifact.iteration, setup["catalog"], setup["schema"])
-        self._artifacts.note_names(artifact.artifact_id, asdict(place))
+        self._artifacts.note_names(artifact.artifact_id, names_of(place, setup))
         _mark(folder, f"===RLM_EXEC_START artifact_id={artifact.artifact_id}===")
         try:
             run = start(artifact.code, folder, place, host, self._limits)
@@ -200,3 +201,9 @@ def _mark(folder: Path, marker: str) -> None:
     """For readers of the log; nothing is decided by it."""
     with suppress(Unreadable, OSError):
         append_line(folder, "run.log", f"{datetime.now(UTC).isoformat()} {marker}")
+
+
+def names_of(place: Place, setup: Mapping[str, Any]) -> dict[str, Any]:
+    """What the notebook tells of the run, with the data to open again where the host knows it."""
+    names = asdict(place)
+    return names | ({"data": {**setup["opening"], **names}} if setup.get("opening") else {})

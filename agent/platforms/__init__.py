@@ -10,6 +10,7 @@ from graph.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from agent.config import Settings
+    from agent.platforms.checks import Check
     from agent.platforms.parts import Given, Parts, Stores
 
 PLATFORMS = {"local": "agent.platforms.local", "databricks": "agent.platforms.databricks"}
@@ -20,6 +21,12 @@ def platform_of(settings: Settings) -> Any:
     if settings.mode not in PLATFORMS:
         raise InvalidRequest(f"mode is {settings.mode}, and running there is not built yet: set mode to local.")
     return import_module(PLATFORMS[settings.mode])
+
+
+def checks_of(settings: Settings) -> tuple[Check, ...]:
+    """What `doctor` looks at: the CHECKS of the mode's module `checks`. Raises InvalidRequest for an unknown mode."""
+    checks: tuple[Check, ...] = import_module(f"{platform_of(settings).__name__}.checks").CHECKS
+    return checks
 
 
 def open_stores(settings: Settings, given: Given, stack: ExitStack) -> Stores:

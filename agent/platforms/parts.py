@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent.artifacts.protocol import Artifacts
     from agent.artifacts.values import ValueStore
+    from agent.data.loading import Progress
     from agent.data.question import LongQuestions
     from agent.data.source import DataSource
     from agent.records.index import ThreadIndex
@@ -36,7 +37,8 @@ MOST_WORKBENCHES = 32
 @dataclass(frozen=True)
 class Given:
     """What the caller brings: secrets by name, a WorkspaceClient for Lakebase and ChatDatabricks (without it they find
-    their own credentials), models instead of the settings' ones, and tools of its own.
+    their own credentials), models instead of the settings' ones, tools of its own, and who hears how far the loading
+    of files is.
     """
 
     secrets: Secrets = lambda name: None
@@ -44,6 +46,7 @@ class Given:
     base_model: BaseChatModel | None = None
     sub_model: BaseChatModel | None = None
     tools: Iterable[BaseTool] = ()
+    on_progress: Callable[[Progress], None] | None = None
 
 
 class Keeper(Protocol):

@@ -87,8 +87,8 @@ def serve(
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
-            announce(url_of(listener))
             with ends_by_signal():
+                announce(url_of(listener))
                 uvicorn.Server(config).run(sockets=[listener])
             drain(GRACE_SECONDS)
     flush()

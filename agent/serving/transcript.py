@@ -23,6 +23,7 @@ from graph.events import (
     Event,
     ModelCalled,
     StageReached,
+    StatementRan,
     Token,
     TurnEnded,
     TurnStarted,
@@ -261,8 +262,8 @@ SHOWN: dict[type, Callable[[Transcript, Any], Iterator[Mapping[str, Any]]]] = {
 }
 
 
-NOT_SHOWN: frozenset[type] = frozenset({ModelCalled})
-"""Their sum is the response's usage."""
+NOT_SHOWN: frozenset[type] = frozenset({ModelCalled, StatementRan})
+"""The sum of the first is the response's usage; the others are for traces."""
 
 
 def text_part(text: str) -> dict[str, Any]:

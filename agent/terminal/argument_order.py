@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,8 +20,7 @@ class AnyOrder(TyperGroup):
         flags.pop("--help", None)
         front, rest = separate_options(args, flags)
         if rest and rest[0] not in self.commands and rest[0] != "--help":
-            check_slip(rest, list(self.commands))
-            rest = [ASK, *rest]
+            rest = correct_slip(rest, list(self.commands)) or [ASK, *rest]
         return super().parse_args(ctx, [*front, *rest])
 
 
@@ -41,11 +41,20 @@ def separate_options(args: list[str], flags: dict[str, bool]) -> tuple[list[str]
     return front, rest
 
 
-def check_slip(words: list[str], commands: list[str]) -> None:
-    """One word that is nearly a command is a slip more often than a question."""
+def correct_slip(words: list[str], commands: list[str]) -> list[str] | None:
+    """What was meant when the first word is nearly a command; None for a question. Without a terminal it is refused."""
     near = get_close_matches(words[0], [one for one in commands if one != ASK], n=1, cutoff=0.75)
-    if near and " " not in words[0] and len(words) < 4:
-        from typer import echo
+    if not near or " " in words[0]:
+        return None
+    from typer import echo
 
+    if not sys.stdin.isatty() or not sys.stderr.isatty():
         echo(f"There is no command {words[0]!r}; did you mean {near[0]}? To ask it: main.py ask …", err=True)
         raise Exit(2)
+    echo(f"There is no command {words[0]!r}. {near[0]} [y], or is it a question [q]? ", nl=False, err=True)
+    match input().strip().lower():
+        case "y" | "yes" | "":
+            return [near[0], *words[1:]]
+        case "q":
+            return None
+    raise Exit(2)

@@ -113,12 +113,24 @@ def preview(text: str) -> str:
     return "\n".join([*lines[:OUTPUT_LINES], *more])
 
 
-def open_(options: Options, text: str) -> None:
+def open_(options: Options, text: str, figure: int | None = None) -> None:
+    """With the desktop's program for it; where there is none, its path is what is wanted."""
     with artifacts_of(options) as store:
-        notebook = Path(store.folder(find_artifact(store, text).artifact_id), "notebook.ipynb")
-    print(notebook)  # noqa: T201 - the command line
+        summary = find_artifact(store, text)
+        path = Path(store.folder(summary.artifact_id), chosen_file(summary, figure))
+    print(path)  # noqa: T201 - the command line
     if sys.stdout.isatty():
         import typer
 
-        if typer.launch(str(notebook)) != 0:
-            print("No program opens it here; try: jupyter lab <the path above>", file=sys.stderr)  # noqa: T201
+        if typer.launch(str(path)) != 0:
+            hint = "jupyter lab <the path above>" if figure is None else "an image viewer with the path above"
+            print(f"No program opens it here; try {hint}", file=sys.stderr)  # noqa: T201
+
+
+def chosen_file(summary: ArtifactSummary, figure: int | None) -> str:
+    if figure is None:
+        return "notebook.ipynb"
+    drawn = sorted(name for name in summary.files if name.startswith("figures/"))
+    if figure > len(drawn):
+        raise InvalidRequest(f"{summary.artifact_id} has {len(drawn)} figure{'s' * (len(drawn) != 1)}, not {figure}.")
+    return drawn[figure - 1]

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.home import make_home
-from agent.terminal.asking import named_source
+from agent.terminal.asking import named_source, thread_named
 from agent.terminal.logfile import log_to
 from agent.terminal.options import Options, load
 from graph.errors import AgentError, InvalidRequest
@@ -41,7 +41,7 @@ WELCOME = "Ask about your data. /help shows the commands, Ctrl-C cancels, Ctrl-D
 @dataclass
 class Chat:
     """One sitting. `source` is the data that the command line named, `pending` state that goes with the next question;
-    `spent` sums up the sitting's turns.
+    `turns` are the thread's, `asked` and `spent` sum up the sitting's.
     """
 
     loaded: Loaded
@@ -52,6 +52,7 @@ class Chat:
     pending: dict[str, Any] = field(default_factory=dict)
     spent: Usage = field(default_factory=Usage)
     turns: int = 0
+    asked: int = 0
     leaving: bool = False
 
     @property
@@ -88,12 +89,13 @@ class Chat:
         result = follow(partial(run_with_trace, self.agent), request, self.display())
         self.pending = {}
         self.thread_id = result.thread_id
-        self.spent, self.turns = self.spent + result.usage, self.turns + 1
+        self.spent, self.asked, self.turns = self.spent + result.usage, self.asked + 1, self.turns + 1
 
     def display(self) -> Display:
-        from agent.terminal.displays import LiveDisplay
+        from agent.terminal.displays import LiveDisplay, count_figures
 
-        return LiveDisplay(self.console, self.agent.artifacts.folder)
+        artifacts = self.agent.artifacts
+        return LiveDisplay(self.console, artifacts.folder, figures=partial(count_figures, artifacts))
 
     def say(self, text: str, style: str = "default") -> None:
         self.console.print(Text(text, style=style))
@@ -101,7 +103,7 @@ class Chat:
     def status(self) -> HTML:
         """The line below the prompt."""
         model = self.loaded.settings.base_model.name
-        parts = [f"thread {self.thread_id[:8]}", f"model {model}", f"{self.turns} turns"]
+        parts = [f"thread {self.thread_id[:8]}", f"model {model}", f"{self.turns} turn{'s' * (self.turns != 1)}"]
         if not self.opening.done():
             parts.append("opening …")
         elif (error := self.opening.exception()) is not None:
@@ -114,14 +116,15 @@ def chat(options: Options) -> int:
     if not sys.stdout.isatty() or options.json or options.json_events:
         raise InvalidRequest('A chat needs a terminal; give a question: python main.py "How many vendors are there?"')
     loaded = load(options)
-    log_to(make_home(loaded.settings.home))
+    make_home(loaded.settings.home)
+    log_to(loaded.settings.logs_path, loaded.settings.logs.level)
     console = Console(highlight=False)
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as worker:
         sitting = Chat(loaded, worker.submit(open_agent_for, loaded), console)
         sitting.source = named_source(options, loaded.settings)
         try:
-            if options.thread:
-                go_on(sitting, options.thread)
+            if (thread := thread_named(options, lambda: sitting.agent.threads())) is not None:
+                go_on(sitting, thread)
             converse(sitting, session_for(sitting))
         finally:
             close(sitting.opening)
@@ -150,8 +153,10 @@ def go_on(sitting: Chat, text: str) -> None:
     from agent.terminal.threads import show_exchanges
 
     threads = sitting.agent.threads()
-    sitting.thread_id = threads.find(text)
-    show_exchanges(sitting.thread_id, threads.exchanges(sitting.thread_id), sitting.console)
+    thread_id = threads.find(text)
+    said = threads.exchanges(thread_id)
+    sitting.thread_id, sitting.turns = thread_id, len(said)
+    show_exchanges(thread_id, said, sitting.console)
 
 
 def converse(sitting: Chat, session: PromptSession[str]) -> None:

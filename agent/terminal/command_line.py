@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -20,9 +21,9 @@ from agent.terminal.options import Options
 
 ABOUT = """Ask a question about data that fits in no context window.
 
-Without a question: a chat. With `-` or piped input: the question is read from there. Exit codes: 0 answered,
-1 a defect, 2 can't be served (one line says what to change), 3 the best answer so far (a limit ended the turn),
-130 interrupted."""
+Without a question: a chat. Piped input is the question, or with a question the text that it is about. Exit codes:
+0 answered, 1 a defect, 2 can't be served (one line says what to change), 3 the best answer so far (a limit ended the
+turn), 4 not answered (the offline model's rules don't know), 130 interrupted."""
 
 app = typer.Typer(cls=AnyOrder, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 threads = typer.Typer(help="The conversations that are saved.", no_args_is_help=True, rich_markup_mode=None)
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         return OK
     except Exception as error:  # the edge: a defect is told in one line, its traceback is in the log
         logging.getLogger(__name__).exception("a defect")
-        refuse(f"A defect of this program: {type(error).__name__}: {error} (the traceback: log.txt in the home folder)")
+        refuse(f"A defect of this program: {type(error).__name__}: {error} (the traceback: main.py logs)")
         return DEFECT
     return code if isinstance(code, int) else OK
 
@@ -67,6 +68,7 @@ def root(
     thread: Annotated[
         str | None, typer.Option("--thread", help="Go on with this thread (or the start of its id).")
     ] = None,
+    last: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last thread.")] = False,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -83,10 +85,17 @@ def root(
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     json_events: Annotated[bool, typer.Option("--json-events", help="A JSON object on a line for each event.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+    schema: Annotated[Path | None, typer.Option("--schema", help="A JSON schema that the answer has to fit.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> int | None:
-    context.obj = Options(
-        thread, tuple(data or ()), text, model, config, env_file, tuple(set_ or ()), json, json_events, quiet
-    )
+    if version:
+        from agent import __version__
+
+        typer.echo(__version__)
+        raise Exit(OK)
+    paths = tuple(data or ())
+    given = tuple(set_ or ())
+    context.obj = Options(thread, last, paths, text, model, config, env_file, given, json, json_events, quiet, schema)
     if context.invoked_subcommand is not None:
         return None
     if not sys.stdin.isatty():
@@ -105,14 +114,83 @@ def ask(context: typer.Context, question: Annotated[list[str], typer.Argument()]
 
 
 @app.command()
-def serve(context: typer.Context) -> None:
-    """Answer over HTTP: POST /responses and /invocations."""
+def serve(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option("--port", help="Another port than serve.port.")] = None,
+) -> None:
+    """Answer over HTTP, as OpenAI's clients ask."""
+    from agent.terminal.logfile import log_to
     from agent.terminal.options import load
 
-    settings = load(options(context)).settings
+    given = options(context)
+    settings = load(given if port is None else replace(given, set=(*given.set, f"serve.port={port}"))).settings
+    log_to(settings.logs_path, settings.logs.level)
     from agent.serving.server import serve as serve_agent
 
     serve_agent(settings, announce=lambda url: typer.echo(f"Serving at {url}", err=True), secrets=os.environ.get)
+
+
+@app.command()
+def tables(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A part of their names.")] = "",
+) -> None:
+    """The tables that can be asked about, and what is known of them."""
+    from agent.terminal import data as commands
+
+    commands.tables(options(context), name)
+
+
+@app.command()
+def doctor(context: typer.Context) -> int:
+    """What is set, reachable and missing, each with its cure."""
+    from agent.terminal.doctor import examine
+
+    return examine(options(context))
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many entries, the latest last.")] = 50,
+    request: Annotated[str | None, typer.Option("--request", help="Of this request alone.")] = None,
+) -> None:
+    """What was logged."""
+    from agent.terminal.logs import show
+
+    show(options(context), most, request)
+
+
+@app.command()
+def replay(context: typer.Context, thread: str) -> int:
+    """Run a thread's notebooks again, without any model, and compare."""
+    from agent.terminal.notebooks import replay_thread
+
+    return replay_thread(options(context), thread)
+
+
+@app.command()
+def export(context: typer.Context, thread: str, file: Path) -> None:
+    """Write a thread as one notebook: questions, code, figures, answers."""
+    from agent.terminal.notebooks import export_thread
+
+    export_thread(options(context), thread, file)
+
+
+@app.command()
+def backup(context: typer.Context, file: Path) -> None:
+    """Keep all of the home folder in one file."""
+    from agent.terminal import backups as commands
+
+    commands.backup(options(context), file)
+
+
+@app.command()
+def restore(context: typer.Context, file: Path) -> None:
+    """Make a home folder of such a file."""
+    from agent.terminal import backups as commands
+
+    commands.restore(options(context), file)
 
 
 @app.command()
@@ -174,7 +252,7 @@ def delete_threads(
     ids: Annotated[list[str], typer.Argument(metavar="THREAD...")],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Delete threads for good; their artifacts stay."""
+    """Delete threads for good, with their artifacts."""
     from agent.terminal import threads as commands
 
     commands.delete(options(context), ids, sure=yes)
@@ -201,11 +279,12 @@ def prune(
     context: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[THREAD]...")] = None,
     keep: Annotated[int, typer.Option("--keep", help="How many checkpoints stay.", min=1)] = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask when all threads are meant.")] = False,
 ) -> None:
-    """Drop old checkpoints of threads, of all when none is named: they can't be rewound to any more."""
+    """Drop old checkpoints, which can't be rewound to any more."""
     from agent.terminal import threads as commands
 
-    commands.prune(options(context), ids or [], keep)
+    commands.prune(options(context), ids or [], keep, sure=yes)
 
 
 @threads.command("vacuum")
@@ -218,7 +297,7 @@ def vacuum(context: typer.Context) -> None:
 
 @threads.command("export")
 def export_thread(context: typer.Context, thread: str, file: Path) -> None:
-    """Write a thread to a file."""
+    """Write a thread to a file that `threads import` reads."""
     from agent.terminal import threads as commands
 
     commands.export(options(context), thread, file)
@@ -254,11 +333,15 @@ def show_artifact(context: typer.Context, artifact: str) -> None:
 
 
 @artifacts.command("open")
-def open_artifact(context: typer.Context, artifact: str) -> None:
-    """Open an artifact's notebook with the program for it, or say where it is."""
+def open_artifact(
+    context: typer.Context,
+    artifact: str,
+    figure: Annotated[int | None, typer.Argument(metavar="[FIGURE]", help="Its number.", min=1)] = None,
+) -> None:
+    """Open an artifact's notebook, or one of its figures."""
     from agent.terminal import artifacts as commands
 
-    commands.open_(options(context), artifact)
+    commands.open_(options(context), artifact, figure)
 
 
 deploy.register(app)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -19,8 +20,33 @@ from agent.terminal.rendering import answer, ending, now_going_on, settled_line,
 from graph.events import Event, TurnEnded, TurnStarted
 from graph.types import ConversationResult
 
+if TYPE_CHECKING:
+    from agent.artifacts.protocol import Artifacts
+
 Locate = Callable[[str], str]
 """Where an artifact's folder is."""
+
+Figures = Callable[[str], int]
+"""How many figures an artifact's code drew."""
+
+
+def no_figures(artifact_id: str) -> int:
+    return 0
+
+
+def count_figures(artifacts: Artifacts, artifact_id: str) -> int:
+    return sum(name.startswith("figures/") for name in artifacts.read(artifact_id).files)
+
+
+def leftovers(result: ConversationResult, locate: Locate, figures: Figures) -> Iterator[str]:
+    """A line for each value that was answered with, each artifact, and for each figure the command that opens it."""
+    for item in result.items:
+        yield f"{item.name}  {Path(locate(item.artifact_id), item.path)}"
+    for artifact_id in result.artifact_ids:
+        yield f"{artifact_id}  {locate(artifact_id)}"
+        for number in range(1, figures(artifact_id) + 1):
+            yield f"  figure {number}: main.py artifacts open {artifact_id} {number}"
+
 
 REFRESHES_A_SECOND = 10
 CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -55,8 +81,14 @@ class Still:
 class LiveDisplay:
     """Running steps move at the bottom; what is settled is written above them and stays."""
 
-    def __init__(self, console: Console, locate: Locate, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console, self._locate, self._clock = console, locate, clock
+    def __init__(
+        self,
+        console: Console,
+        locate: Locate,
+        clock: Callable[[], float] = time.monotonic,
+        figures: Figures = no_figures,
+    ) -> None:
+        self._console, self._locate, self._clock, self._figures = console, locate, clock, figures
         self._progress = Progress(started=clock())
         self._live = Live(
             console=console, get_renderable=self._frame, refresh_per_second=REFRESHES_A_SECOND, transient=True
@@ -93,9 +125,8 @@ class LiveDisplay:
         if text := ending(result):
             console.print(Text(text, style="red" if result.status == "fatal_error" else "yellow"))
         console.print()
-        for artifact_id in result.artifact_ids:
-            line = Text(f"{artifact_id}  {self._locate(artifact_id)}", style="dim")
-            console.print(line, soft_wrap=True)
+        for line in leftovers(result, self._locate, self._figures):
+            console.print(Text(line, style="default" if line.startswith(" ") else "dim"), soft_wrap=True)
         usage = result.usage if result.usage.calls else self._progress.usage
         console.print(Text(summary(result, usage, now - self._progress.started), style="dim"))
 
@@ -104,9 +135,14 @@ class LineDisplay(Still):
     """The answer alone on `out`; on `beside` a line for each settled step and for the end, unless it is None."""
 
     def __init__(
-        self, out: IO[str], beside: IO[str] | None, locate: Locate, clock: Callable[[], float] = time.monotonic
+        self,
+        out: IO[str],
+        beside: IO[str] | None,
+        locate: Locate,
+        clock: Callable[[], float] = time.monotonic,
+        figures: Figures = no_figures,
     ) -> None:
-        self._out, self._locate, self._clock = out, locate, clock
+        self._out, self._locate, self._clock, self._figures = out, locate, clock, figures
         self._console = Console(file=beside, soft_wrap=True, highlight=False) if beside else None
         self._errors = beside
         self._progress = Progress(started=clock())
@@ -133,8 +169,8 @@ class LineDisplay(Still):
             self._beside(Text(" ".join(text.split())))
         if result.status == "fatal_error":
             return
-        for artifact_id in result.artifact_ids:
-            self._beside(Text(f"{artifact_id}  {self._locate(artifact_id)}"))
+        for line in leftovers(result, self._locate, self._figures):
+            self._beside(Text(line))
         usage = result.usage if result.usage.calls else self._progress.usage
         self._beside(Text(summary(result, usage, now - self._progress.started)))
 
@@ -142,11 +178,11 @@ class LineDisplay(Still):
 class JsonDisplay(Still):
     """One JSON object on `out` when the turn has ended; with `events` one on a line for each event, as it happens.
 
-    The object has the fields of graph.types.ConversationResult, and `artifacts`: id and folder of each.
+    The object has the fields of graph.types.ConversationResult, and `artifacts`: id, folder and number of figures.
     """
 
-    def __init__(self, out: IO[str], locate: Locate, events: bool = False) -> None:
-        self._out, self._locate, self._events = out, locate, events
+    def __init__(self, out: IO[str], locate: Locate, events: bool = False, figures: Figures = no_figures) -> None:
+        self._out, self._locate, self._events, self._figures = out, locate, events, figures
 
     def show(self, event: Event) -> None:
         if isinstance(event, TurnEnded):
@@ -159,8 +195,11 @@ class JsonDisplay(Still):
 
     def _final(self, result: ConversationResult) -> dict[str, Any]:
         fields = asdict(result)
-        ids = fields.pop("artifact_ids")
-        return {**fields, "artifacts": [{"artifact_id": one, "folder": self._locate(one)} for one in ids]}
+        told = [
+            {"artifact_id": one, "folder": self._locate(one), "figures": self._figures(one)}
+            for one in fields.pop("artifact_ids")
+        ]
+        return {**fields, "artifacts": told}
 
     def _write(self, value: Any) -> None:
         self._out.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

@@ -23,6 +23,7 @@ class Options:
     """The options that may stand before or after any command."""
 
     thread: str | None = None
+    last: bool = False
     data: tuple[Path, ...] = ()
     text: Path | None = None
     model: str | None = None
@@ -32,6 +33,7 @@ class Options:
     json: bool = False
     json_events: bool = False
     quiet: bool = False
+    schema: Path | None = None
 
 
 def load(options: Options) -> Loaded:

@@ -15,6 +15,7 @@ from graph.events import (
     Event,
     ModelCalled,
     StageReached,
+    StatementRan,
     Token,
     TurnEnded,
     TurnStarted,
@@ -148,7 +149,7 @@ SHOWN: Mapping[type, Callable[[Progress, Any, float], list[Settled]]] = {
     ModelCalled: Progress.add_usage,
     TurnEnded: Progress.keep_result,
 }
-NOT_SHOWN: frozenset[type] = frozenset()
+NOT_SHOWN: frozenset[type] = frozenset({StatementRan})
 """Events that a person at a terminal is not told of."""
 
 

@@ -120,7 +120,7 @@ def ending(result: ConversationResult) -> str:
     """What a person has to know about how the turn ended beyond its answer; empty when all is well."""
     if result.status == "fatal_error":
         return result.fatal_error_msg or "The turn failed."
-    missing = ENDS[result.end].missing
+    missing = result.missing or ENDS[result.end].missing
     return f"{missing[0].upper()}{missing[1:]}." if missing else ""
 
 

@@ -59,7 +59,7 @@ def thread(chat: Chat, rest: str) -> None:
 
 
 def new(chat: Chat, rest: str) -> None:
-    chat.thread_id, chat.pending = str(uuid4()), {}
+    chat.thread_id, chat.pending, chat.turns = str(uuid4()), {}, 0
     chat.say(f"A new thread: {chat.thread_id}", "dim")
 
 
@@ -75,12 +75,9 @@ def data(chat: Chat, rest: str) -> None:
 
 
 def tables(chat: Chat, rest: str) -> None:
-    rows = [
-        (table.full_name, table.rows, ", ".join(column.name for column in table.columns))
-        for table in chat.agent.catalog.tables()
-        if rest.lower() in table.full_name.lower()
-    ]
-    show_rows(("table", "rows", "columns"), rows, console=chat.console)
+    from agent.terminal.data import show_tables
+
+    show_tables(chat.agent.catalog, rest, console=chat.console)
 
 
 def artifacts(chat: Chat, rest: str) -> None:
@@ -139,7 +136,7 @@ def config(chat: Chat, rest: str) -> None:
 
 
 def cost(chat: Chat, rest: str) -> None:
-    chat.say(f"{chat.turns} turn{'s' * (chat.turns != 1)} · {format_usage(chat.spent)}")
+    chat.say(f"{chat.asked} turn{'s' * (chat.asked != 1)} · {format_usage(chat.spent)}")
 
 
 def quit_(chat: Chat, rest: str) -> None:

@@ -127,8 +127,11 @@ def sizes(options: Options) -> None:
     show_rows(("thread", "checkpoints", "bytes" if options.json else "size"), rows, options.json)
 
 
-def prune(options: Options, texts: Sequence[str], keep: int) -> None:
+def prune(options: Options, texts: Sequence[str], keep: int, sure: bool) -> None:
+    """No answer is lost: what can't be done any more is to rewind and to fork at earlier turns."""
     with threads_of(options) as threads:
+        if not texts and not sure and not confirm("Drop the old checkpoints of all threads? [y/N] "):
+            raise InvalidRequest("Nothing was pruned; name threads, or pass --yes for all of them.")
         pruned = threads.prune([threads.find(text) for text in texts], keep)
     say(f"Pruned {pruned.count} thread{'s' * (pruned.count != 1)}; `threads vacuum` gives the room back.")
     if pruned.skipped:

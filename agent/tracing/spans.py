@@ -18,11 +18,12 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from agent.redaction.secrets import redact, redact_text
+from graph.events import StatementRan
 
 if TYPE_CHECKING:
     from mlflow.entities import LiveSpan
 
-START = "__start__"
+START, DELEGATION = "__start__", "delegation"
 FIRST, LAST = 1, 7
 """Of a list, these many are shown: a prompt begins with its instructions, and what counts comes last."""
 
@@ -40,6 +41,7 @@ class Spans(BaseCallbackHandler):
         self._root = root
         self._limit = limit
         self._open: dict[UUID, LiveSpan] = {}
+        self._delegations: dict[str, LiveSpan] = {}
         self._hidden: dict[UUID, UUID | None] = {}
 
     def on_chain_start(
@@ -55,7 +57,11 @@ class Spans(BaseCallbackHandler):
     ) -> None:
         """A node is a span; the graph around it, its start and the functions that route are not."""
         if name and name != START and name == (metadata or {}).get("langgraph_node"):
-            self._start(run_id, parent_run_id, name, "CHAIN", inputs)
+            if name == DELEGATION and (call := call_of(inputs)):
+                span = self._start(run_id, parent_run_id, name, "TOOL", call["args"])
+                self._delegations[str(call["id"])] = span
+            else:
+                self._start(run_id, parent_run_id, name, "CHAIN", inputs)
         else:
             self._hidden[run_id] = parent_run_id
 
@@ -63,7 +69,28 @@ class Spans(BaseCallbackHandler):
         if run_id in self._hidden:
             del self._hidden[run_id]
         else:
-            self._end(run_id, outputs)
+            is_call = self._open.get(run_id) in self._delegations.values()
+            self._end(run_id, answer_of(outputs) if is_call else outputs)
+
+    def add_statement(self, event: StatementRan, call_id: str) -> None:
+        """A span below the delegation whose code asked; it is over already."""
+        import mlflow
+
+        began = int(event.began * 1e9)
+        span = mlflow.start_span_no_context(
+            "sql",
+            span_type="RETRIEVER",
+            parent_span=self._delegations.get(call_id, self._root),
+            inputs=brief({"sql": event.sql}, self._limit),
+            attributes={BRIEF: "yes"},
+            start_time_ns=began,
+        )
+        told = {"rows": event.rows} if event.error is None else {"error": event.error}
+        span.end(
+            outputs=brief(told, self._limit),
+            status="OK" if event.error is None else "ERROR",
+            end_time_ns=began + int(event.seconds * 1e9),
+        )
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         if run_id in self._hidden:
@@ -146,6 +173,18 @@ class Spans(BaseCallbackHandler):
             trace = "".join(traceback.format_exception(error))
             span.record_exception(redact_text(trace)[-self._limit :])
             span.end(status="ERROR")
+
+
+def call_of(inputs: Any) -> Mapping[str, Any]:
+    """The tool call that a delegation answers."""
+    call = inputs.get("call") if isinstance(inputs, Mapping) else None
+    return call if isinstance(call, Mapping) and "args" in call else {}
+
+
+def answer_of(outputs: Any) -> Any:
+    """What the delegation's call was answered with."""
+    messages = outputs.get("messages") if isinstance(outputs, Mapping) else None
+    return messages[-1].text if messages else outputs
 
 
 def brief(value: Any, limit: int) -> Any:

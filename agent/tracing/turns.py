@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
@@ -21,7 +23,7 @@ from langchain_core.tracers.context import register_configure_hook
 from agent.core import Agent, Request
 from agent.redaction.secrets import redact_text
 from agent.tracing.spans import BRIEF, Spans, brief
-from graph.events import Event, TurnEnded, TurnStarted
+from graph.events import Event, StageReached, StatementRan, TurnEnded, TurnStarted
 from graph.types import ConversationResult
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ register_configure_hook(CALLBACKS, inheritable=True)
 
 PREVIEW_CHARS = 300
 STORE = "traces.db"
+AT_ONCE = "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"
+"""MLflow's variable: with `false` a turn's trace is stored when the turn ends."""
 
 
 def run_with_trace(
@@ -55,11 +59,14 @@ def run_with_trace(
         return
     request = agent.place(request)
     events = agent.run(request, cancelled)
-    with TurnSpan(request, agent.settings) as turn, closing(events):
-        note(turn.trace_id)
-        while (event := turn.within(next, events, None)) is not None:
-            turn.note(event)
-            yield event
+    try:
+        with TurnSpan(request, agent.settings) as turn, closing(events):
+            note(turn.trace_id)
+            while (event := turn.within(next, events, None)) is not None:
+                turn.note(event)
+                yield event
+    finally:
+        _traces.note_turn()
 
 
 class TurnSpan:
@@ -75,15 +82,18 @@ class TurnSpan:
         self._context = contextvars.copy_context()
         self._around = mlflow.start_span("turn", span_type="AGENT", attributes={BRIEF: "yes"})
         self._span: LiveSpan | None = None
+        self._spans: Spans | None = None
+        self._calls: dict[str, str] = {}
 
     def within(self, call: Callable[..., T], *args: Any) -> T:
         return self._context.run(call, *args)
 
     def __enter__(self) -> TurnSpan:
         self._span = self.within(self._around.__enter__)
-        asked = {"text": self._request.text} | ({"state": dict(self._request.state)} if self._request.state else {})
-        self._span.set_inputs(brief(asked, self._limit))
-        self.within(CALLBACKS.set, Spans(self._span, self._limit))
+        self._spans = Spans(self._span, self._limit)
+        state = {"state": dict(self._request.state)} if self._request.state else {}
+        self._span.set_inputs(brief({"question": self._request.text, **state}, self._limit))
+        self.within(CALLBACKS.set, self._spans)
         self._update(self._request.thread_id, question=preview(self._request.text))
         return self
 
@@ -95,6 +105,10 @@ class TurnSpan:
         """Take over what the events tell of the turn as a whole."""
         if isinstance(event, TurnStarted) and event.thread_id != self._request.thread_id:
             self._update(event.thread_id)
+        elif isinstance(event, StageReached):
+            self._calls[event.artifact_id] = event.call_id
+        elif isinstance(event, StatementRan) and self._spans is not None:
+            self._spans.add_statement(event, self._calls.get(event.artifact_id, ""))
         elif isinstance(event, TurnEnded):
             self._finish(event.result)
 
@@ -108,7 +122,7 @@ class TurnSpan:
 
     def _finish(self, result: ConversationResult) -> None:
         assert self._span is not None
-        self._span.set_outputs(brief(asdict(result), self._limit))
+        self._span.set_outputs(brief(told(result), self._limit))
         if result.status == "fatal_error":
             self._span.set_status("ERROR")
         self._update(result.thread_id, answer=preview(result.response_text or result.fatal_error_msg or ""))
@@ -130,6 +144,13 @@ class TurnSpan:
                 response_preview=answer,
             )
         )
+
+
+def told(result: ConversationResult) -> dict[str, Any]:
+    """The answer, and of the rest what there is."""
+    rest = asdict(result)
+    answer = rest.pop("response_text")
+    return {"answer": answer, **{name: value for name, value in rest.items() if value not in (None, "", (), [], {})}}
 
 
 def preview(text: str) -> str:
@@ -155,8 +176,14 @@ def set_up(settings: Settings) -> bool:
 
 
 def prepare(settings: Settings) -> None:
-    """Set up in the background, while somebody types: importing MLflow and opening its store takes seconds."""
+    """Set up in the background, while somebody types: importing MLflow and opening its store takes seconds.
+
+    A store on this machine is written to at the end of each turn, after its answer was shown: nothing is left to wait
+    for when the person leaves. MLflow reads the variable when it makes its exporter.
+    """
     if settings.tracing.enabled:
+        if settings.mode == "local" and not settings.tracing.uri:
+            os.environ.setdefault(AT_ONCE, "false")
         threading.Thread(target=set_up, args=(settings,), name="tracing", daemon=True).start()
 
 
@@ -230,9 +257,42 @@ def guard(limit: int) -> None:
     mlflow.tracing.configure(span_processors=[make_brief])
 
 
-def flush() -> None:
-    """Wait until what was traced is stored; about a second."""
-    if _made[1]:
-        import mlflow
+class Storing:
+    """Stores what was traced soon after the turns, so that nothing is left to wait for when the process ends."""
 
-        mlflow.flush_trace_async_logging()
+    def __init__(self) -> None:
+        self._ended = self._stored = 0
+        self._storing = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def note_turn(self) -> None:
+        self._ended += 1
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._store_when_quiet, name="storing-traces", daemon=True)
+            self._thread.start()
+
+    def store(self) -> None:
+        with self._storing:
+            ended = self._ended
+            if ended != self._stored and os.environ.get(AT_ONCE) != "false":
+                import mlflow
+
+                mlflow.flush_trace_async_logging()
+                self._stored = ended
+
+    def _store_when_quiet(self) -> None:
+        seen = -1
+        while seen != self._ended:
+            seen = self._ended
+            time.sleep(QUIET_SECONDS)
+        self.store()
+
+
+_traces = Storing()
+QUIET_SECONDS = 0.3
+
+
+def flush() -> None:
+    """Wait until what was traced is stored; at most about a second."""
+    if _made[1]:
+        _traces.store()

@@ -99,6 +99,27 @@ def test_each_node_model_call_and_tool_call_has_a_span_under_the_one_that_made_i
     assert len(children["analyst"]) == 2
 
 
+def test_the_turn_shows_question_and_answer_and_a_delegation_its_code_its_answer_and_each_statement(opened: Opener):
+    failing = "try:\n    execute_sql('SELECT nothing')\nexcept SqlError:\n    pass"
+    code = f"print(execute_sql('SELECT 6 * 7 AS n').rows)\n{failing}"
+    traced(opened(ScriptedModel(delegates(code), says("It is 42."))), "six times seven?", thread_id="sql")
+
+    spans = trace_of("sql").data.spans
+    turn = next(span for span in spans if span.parent_id is None)
+    delegation = next(span for span in spans if span.name == "delegation")
+    first, failed = sorted((span for span in spans if span.name == "sql"), key=lambda span: span.start_time_ns)
+
+    assert turn.inputs == {"question": "six times seven?"}
+    assert turn.outputs["answer"] == "It is 42."
+    assert None not in turn.outputs.values()
+    assert delegation.span_type == "TOOL"
+    assert "6 * 7" in delegation.inputs["code"]
+    assert "42" in delegation.outputs
+    assert {first.parent_id, failed.parent_id} == {delegation.span_id}
+    assert (first.inputs, first.outputs) == ({"sql": "SELECT 6 * 7 AS n"}, {"rows": 1})
+    assert failed.status.status_code == "ERROR"
+
+
 def test_chunks_read_in_parallel_are_model_calls_of_the_stage_that_reads_them(opened: Opener):
     model = ScriptedModel(delegates("print('line\\n' * 12_000)", instruction="Count the lines"), says("many"))
     agent = opened(model, digesting={"leaf_tokens": 4_000})

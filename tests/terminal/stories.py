@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from graph.endings import ENDS
 from graph.events import (
     CallAnswered,
     CallStarted,
@@ -65,4 +66,4 @@ FAILED = replace(
     DONE, response_text="", status="fatal_error", fatal_error_msg="m can't be reached; check base_model.base_url",
     end="error", artifact_ids=(), usage=Usage(),
 )  # fmt: skip
-LIMITED = replace(DONE, response_text="So far: two.", end="max_iterations", missing="the third table")
+LIMITED = replace(DONE, response_text="So far: two.", end="max_iterations", missing=ENDS["max_iterations"].missing)

@@ -20,22 +20,10 @@ from typing import Any
 import pytest
 
 from agent.terminal.command_line import main
+from tests.terminal.processes import ROOT, command, run
 
-ROOT = Path(__file__).parents[2]
 QUESTION = "How many vendors are there per silo?"
 THREAD = re.compile(r"thread ([0-9a-f-]{36})")
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / "main.py"), "--env-file", os.devnull, *arguments]
-
-
-def run(folder: Path, *arguments: str, given: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RLM_", "ADK_", "OPENAI_"))}
-    return subprocess.run(
-        command(*arguments), cwd=folder, env={**clean, **variables}, input=given or "", capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -198,6 +186,17 @@ BAD = [
     (["q is this", "--bogus"], "No such option: --bogus"),
     (["--thread"], "requires an argument"),
     (["thread", "list"], "There is no command 'thread'; did you mean threads?"),
+    (["thread", "rewind", "3f2a", "2", "now"], "There is no command 'thread'; did you mean threads?"),
+    (["doctr"], "There is no command 'doctr'; did you mean doctor?"),
+    (["-c", "q is this"], "There is no thread to go on with"),
+    (["threads", "prune"], "pass --yes for all of them"),
+    (["replay", "nobody"], "There is no thread nobody"),
+    (["export", "nobody", "it.ipynb"], "There is no thread nobody"),
+    (["backup", "nowhere/it.tgz"], "There is no home folder"),
+    (["restore", "none.tgz"], "none.tgz: No such file"),
+    (["restore", "bad.yaml"], "bad.yaml is no backup of a home"),
+    (["serve", "--port", "99999"], "serve.port must be a port"),
+    (["logs", "--most", "0"], "most"),
     (["threads", "lst"], "No such command 'lst'"),
     (["threads", "rewind", "x", "none"], "turns"),
     (["threads", "cancel", "nobody"], "There is no thread nobody"),
@@ -303,7 +302,7 @@ def test_config_shows_what_is_in_force_from_where_and_no_secret(tmp_path: Path) 
     (tmp_path / "my.env").write_text("RLM_USER_ID=ann\nMY_KEY=sk-verysecret123\n", encoding="utf-8")
     (tmp_path / "my.yaml").write_text("app_name: mine\nbase_model: {api_key_env: MY_KEY}\n", encoding="utf-8")
     arguments = ["--config", "my.yaml", "--env-file", "my.env", "--set", "limits.max_iterations=3", "config"]
-    variables = {"RLM_TRACING__URI": "postgresql://me:hunter22@host/db", "ADK_SECRET_SCOPE": "scope"}
+    variables = {"RLM_TRACING__URI": "postgresql://me:hunter22@host/db", "ADK_ORCHESTRATOR_JOB_ID": "scope"}
     done = run(tmp_path, *arguments, **variables)
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in done.stdout.splitlines()}
     assert rows["app_name"] == ["mine", "my.yaml line 1"]
@@ -311,7 +310,7 @@ def test_config_shows_what_is_in_force_from_where_and_no_secret(tmp_path: Path) 
     assert rows["limits.max_iterations"] == ["3", "--set limits.max_iterations"]
     assert rows["limits.max_repairs"] == ["3", "default"]
     assert rows["$MY_KEY"] == ["set", "base_model.api_key_env"]
-    assert rows["ADK_SECRET_SCOPE"][0] == "no effect"
+    assert rows["ADK_ORCHESTRATOR_JOB_ID"][0] == "no effect"
     assert "hunter22" not in done.stdout
     assert "verysecret" not in done.stdout
     as_json = json.loads(run(tmp_path, *arguments, "--json", **variables).stdout)

@@ -159,7 +159,7 @@ def test_json_is_one_object_with_the_results_fields_and_where_the_artifacts_are(
         "missing", "usage", "seconds", "artifacts", "coverage", "items", "parsed",
         "refusal",
     }  # fmt: skip
-    assert found["artifacts"][0] == {"artifact_id": ONE, "folder": f"/home/{ONE}"}
+    assert found["artifacts"][0] == {"artifact_id": ONE, "folder": f"/home/{ONE}", "figures": 0}
     assert found["usage"] == {"input_tokens": 1200, "output_tokens": 34, "cost_usd": 0.0123, "calls": 3}
 
 

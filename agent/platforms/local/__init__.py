@@ -132,6 +132,7 @@ def open_workbench(
         text=text.paths if text else (),
         catalog=source.catalog or warehouse.catalog,
         schema=source.schema or warehouse.schema,
+        opening={"home": str(home), "source": source.to_json()},
         sql_seconds=settings.execution.sql_seconds,
     )
     kept = Kept(stores.artifacts, stores.values, settings.execution.value_mb << 20)
@@ -173,8 +174,8 @@ def open_data(
         return RemoteWarehouse(lambda: client, str(settings.data.warehouse_id), source.catalog, source.schema)
     from agent.data.warehouse import open_warehouse
 
-    home = settings.home.absolute()
-    return stack.enter_context(open_warehouse(home, source.sample, [Path(path) for path in source.paths]))
+    home, paths = settings.home.absolute(), [Path(path) for path in source.paths]
+    return stack.enter_context(open_warehouse(home, source.sample, paths, given.on_progress))
 
 
 def is_remote(settings: Settings, source: DataSource) -> bool:
