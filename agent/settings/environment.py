@@ -72,7 +72,7 @@ ADK: dict[str, tuple[Alias, ...] | Ignored] = {
     "ADK_PROMPT_FILE": Ignored(f"{OF_JOBS}; here `-` reads the question from standard input"),
     "ADK_SESSION_ID": Ignored(f"{OF_JOBS}; here --thread goes on with a thread"),
     "ADK_EXECUTOR_JOB_ID": (Alias("execution.job_id"),),
-    "ADK_ORCHESTRATOR_JOB_ID": Ignored("there is no ingestor yet that would start the orchestrator's job"),
+    "ADK_ORCHESTRATOR_JOB_ID": Ignored("a parameter of the ingestor's job"),
     "ADK_SQL_WAREHOUSE_ID": (Alias("data.warehouse_id"),),
     "ADK_SECRET_SCOPE": (Alias("databricks.secret_scope"),),
     "ADK_LOCAL_SYNC_TO_UC": Ignored("tables are not synchronized to Unity Catalog yet"),

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from agent.settings.error import SettingsError
+from agent.terminal import deploy
 from agent.terminal.argument_order import AnyOrder
 from agent.terminal.exit_codes import DEFECT, INTERRUPTED, OK, REFUSED
 from agent.terminal.options import Options
@@ -341,6 +342,9 @@ def open_artifact(
     from agent.terminal import artifacts as commands
 
     commands.open_(options(context), artifact, figure)
+
+
+deploy.register(app)
 
 
 def options(context: typer.Context) -> Options:

@@ -36,8 +36,11 @@ def open_client(profile: str | None = None, environment: Mapping[str, str] = os.
     host = find_host(profile, environment)
     if host is None and not any(environment.get(name) for name in INSIDE):
         raise InvalidRequest(f"There are no credentials for a Databricks workspace: {CREDENTIALS}.")
-    if host is not None:
-        probe(host)
+    import databricks.sdk  # noqa: F401 - takes seconds, which are not the host's
+
+    if host is None:
+        return make_client(profile)
+    probe(host)
     client = bounded(lambda: make_client(profile), f"The workspace {host} does not let anyone sign in")
     bounded(client.current_user.me, f"The workspace {host} does not say who is signed in")
     return client

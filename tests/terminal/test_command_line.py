@@ -302,7 +302,7 @@ def test_config_shows_what_is_in_force_from_where_and_no_secret(tmp_path: Path) 
     (tmp_path / "my.env").write_text("RLM_USER_ID=ann\nMY_KEY=sk-verysecret123\n", encoding="utf-8")
     (tmp_path / "my.yaml").write_text("app_name: mine\nbase_model: {api_key_env: MY_KEY}\n", encoding="utf-8")
     arguments = ["--config", "my.yaml", "--env-file", "my.env", "--set", "limits.max_iterations=3", "config"]
-    variables = {"RLM_TRACING__URI": "postgresql://me:hunter22@host/db", "ADK_SECRET_SCOPE": "scope"}
+    variables = {"RLM_TRACING__URI": "postgresql://me:hunter22@host/db", "ADK_ORCHESTRATOR_JOB_ID": "scope"}
     done = run(tmp_path, *arguments, **variables)
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in done.stdout.splitlines()}
     assert rows["app_name"] == ["mine", "my.yaml line 1"]
@@ -310,7 +310,7 @@ def test_config_shows_what_is_in_force_from_where_and_no_secret(tmp_path: Path) 
     assert rows["limits.max_iterations"] == ["3", "--set limits.max_iterations"]
     assert rows["limits.max_repairs"] == ["3", "default"]
     assert rows["$MY_KEY"] == ["set", "base_model.api_key_env"]
-    assert rows["ADK_SECRET_SCOPE"][0] == "no effect"
+    assert rows["ADK_ORCHESTRATOR_JOB_ID"][0] == "no effect"
     assert "hunter22" not in done.stdout
     assert "verysecret" not in done.stdout
     as_json = json.loads(run(tmp_path, *arguments, "--json", **variables).stdout)
