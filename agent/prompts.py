@@ -100,7 +100,8 @@ class AgentPrompts:
 
     `system_prompt` takes the place of ROLE, what the analyst is and how it works; what it needs to work at all (how to
     delegate, the names, the tables) stays. `tables` describes the tables for a question; it is asked each turn, since
-    tables come and go. `text` describes what was handed over as one.
+    tables come and go. `text` describes what was handed over as one. `offers` are the
+    names that code finds where it runs, by their keys in DESCRIBED.
     """
 
     mode: Literal["local", "databricks"] = "local"
@@ -108,11 +109,12 @@ class AgentPrompts:
     tables: Callable[[str], str] = lambda question: NO_TABLES
     genie: str | None = None
     text: str | None = None
+    offers: tuple[str, ...] = tuple(DESCRIBED)
 
     def analyst(self, capsule: Capsule, scoped: Mapping[str, Any], question: str = "") -> str:
         """The base model's instructions, with what the thread has come to so far."""
         heading, *own = WHERE[self.mode]
-        told = [*own, *DESCRIBED.values(), *([CONTEXT] if self.text else [])]
+        told = [*own, *(DESCRIBED[name] for name in self.offers), *([CONTEXT] if self.text else [])]
         names = "\n".join([heading, *(f"- {line}" for line in told), *([self.text] if self.text else [])])
         genie = f"Genie\nquery_genie: {clip(self.genie, VALUE_CHARS)}" if self.genie else ""
         sections = (

@@ -18,7 +18,7 @@ from agent.execution.host import Kept
 from agent.execution.inside import endpoint as endpoints
 from agent.execution.inside.endpoint import Endpoint, Unanswered
 from agent.execution.inside.namespace import Place, names
-from agent.execution.job import JobHost
+from agent.execution.job.host import JobHost
 from agent.models.scripted import ScriptedModel
 from graph.budget import Limits
 from graph.context import ReadingAllowance

@@ -132,6 +132,7 @@ def open_workbench(
             tables=lambda question: catalogue(cast(Any, catalog.tables()), question),
             genie=settings.genie.description if settings.genie.space_id else None,
             text=f"It is of {len(text)} files." if text else None,
+            offers=IN_A_JOB,
         ),
         tools=tools,
         guards=build_guards(GuardRules(settings.digesting.strict_instruction, rules)),
@@ -146,6 +147,10 @@ def open_workbench(
         check_schema=check_schema,
     )
     return Workbench(context, catalog)
+
+
+IN_A_JOB = ("execute_sql", "place")
+"""Of the names that code finds, those that need nobody to ask: a job can't reach us."""
 
 
 @dataclass(frozen=True)
