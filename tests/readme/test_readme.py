@@ -113,13 +113,17 @@ def test_the_chat_opens_answers_and_leaves(folder: Path) -> None:
         command(), cwd=folder, env={**clean(), "TERM": "xterm"}, stdin=far, stdout=far, stderr=far, close_fds=True
     ) as process:
         os.close(far)
-        seen = read_until(near, "Ctrl-D leaves")
-        os.write(near, b"How many vendors are there by silo?\r")
-        seen += read_until(near, "tokens in")
-        os.write(near, b"\x04")
-        read_until(near, None)
-        assert process.wait(30) == 0
-    os.close(near)
+        try:
+            seen = read_until(near, "Ctrl-D leaves")
+            os.write(near, b"How many vendors are there by silo?\r")
+            seen += read_until(near, "tokens in")
+            read_until(near, "\x1b[?2004h")  # the next prompt is there: what is typed before it is the terminal's
+            os.write(near, b"\x04")
+            read_until(near, None)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(near)
     assert "360" in seen
 
 
