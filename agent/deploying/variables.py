@@ -62,19 +62,26 @@ IN_SQL = ("catalog", "schema", "volume", "data_catalog", "data_schema", "scratch
 PRINCIPALS = ("executor_principal", "serving_principal", "ingestor_principal")
 
 
-def resolve(settings: Settings, said: Values) -> dict[str, str]:
+def resolve(settings: Settings, said: Values, only_shown: bool = False) -> dict[str, str]:
     """A value for each variable: what is said, then the settings, then the default.
 
-    Raises InvalidRequest, which names what to say.
+    What is only shown gets a name that stands for what is missing. Else raises InvalidRequest, which names what to say.
     """
     known = {one.name: one for one in VARIABLES}
     if strange := sorted(said.keys() - known.keys()):
         raise InvalidRequest(f"--var {strange[0]}: there is no such variable; there are {', '.join(known)}.")
     values = {one.name: said.get(one.name) or of_settings(settings, one) or one.default for one in VARIABLES}
-    if missing := [one for one in VARIABLES if values[one.name] is None]:
+    missing = [one for one in VARIABLES if values[one.name] is None]
+    if only_shown:
+        values |= {one.name: stand_in(one) for one in missing}
+    elif missing:
         ways = [f"{one.name} ({one.meaning})" for one in missing]
         raise InvalidRequest(f"Not said where to deploy to: give --var NAME=VALUE for {'; '.join(ways)}.")
     return check({name: str(value) for name, value in values.items()})
+
+
+def stand_in(variable: Variable) -> str:
+    return f"YOUR_{variable.name.upper()}"
 
 
 def of_settings(settings: Settings, variable: Variable) -> str | None:

@@ -42,7 +42,7 @@ def deploy(
     wheel: Annotated[Path | None, typer.Option("--wheel", help="Our wheel; else the newest in dist/.")] = None,
 ) -> None:
     """Bring the agent into a workspace: three jobs, a Volume, an endpoint. Doing it again changes what differs."""
-    settings, values = read(context, var)
+    settings, values = read(context, var, only_shown=dry_run)
     if dry_run:
         from agent.deploying.plan import describe
 
@@ -86,12 +86,12 @@ def destroy(
     open_deployment(settings, values).destroy(purge)
 
 
-def read(context: typer.Context, var: list[str] | None) -> tuple[Settings, dict[str, str]]:
+def read(context: typer.Context, var: list[str] | None, only_shown: bool = False) -> tuple[Settings, dict[str, str]]:
     from agent.deploying.variables import resolve
 
     options: Options = context.find_root().obj
     settings = load(options).settings
-    return settings, resolve(settings, dict(pair(text) for text in var or ()))
+    return settings, resolve(settings, dict(pair(text) for text in var or ()), only_shown)
 
 
 def pair(text: str) -> tuple[str, str]:

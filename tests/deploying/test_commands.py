@@ -36,6 +36,13 @@ def test_a_dry_run_needs_no_workspace(play: Play) -> None:
     assert "-- What costs" in out
 
 
+def test_a_dry_run_shows_what_is_not_said_yet_by_a_name_that_stands_for_it(play: Play) -> None:
+    code, out, _ = play("deploy", {"catalog": "main"}, "--dry-run")
+    assert code == 0
+    assert "-- schemas: main.rlm_agent" in out
+    assert "TO `YOUR_EXECUTOR_PRINCIPAL`;" in out
+
+
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
@@ -45,7 +52,7 @@ def test_a_dry_run_needs_no_workspace(play: Play) -> None:
     ],
 )
 def test_what_is_missing_or_wrong_is_one_line(play: Play, said: dict[str, str], complaint: str) -> None:
-    code, _, err = play("deploy", said, "--dry-run")
+    code, _, err = play("deploy", said)
     assert (code, err.count("\n")) == (2, 1)
     assert complaint in err
 

@@ -76,6 +76,7 @@ SAYS = {
     "export": "1 turns",
     "backup": "files of",
     "doctor": "system",
+    "deploy --dry-run": "YOUR_CATALOG",
     "logs": "turn on thread",
 }
 
