@@ -114,5 +114,6 @@ def test_all_at_once_killed_and_resumed_from_an_empty_home(
     assert len(delegations) == 2
     assert all('"rows": 5' in content for content in delegations), delegations
     assert ws.journal.count("run_started") - began == 3
-    assert ws.journal.count("genie_asked") - questions == 1
+    asked_of_genie = ws.journal.count("genie_asked") - questions
+    assert asked_of_genie in (1, 2), "an answer that was not saved before the kill is asked for once more"
     assert not list((tmp_path / "second").rglob("*")), "nothing is kept on the machine"
