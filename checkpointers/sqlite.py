@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -171,9 +172,21 @@ class SqliteStore:
         connection = sqlite3.connect(
             self.name, timeout=self._wait, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        connection.execute("PRAGMA journal_mode=WAL")
+        self._switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous={durability.upper()}")
         return connection
+
+    def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
+        """Of two that switch a new file at once SQLite answers one that it is busy, without the wait that was asked."""
+        until = time.monotonic() + self._wait
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+                time.sleep(0.01)
 
     def _upgrade(self) -> None:
         version = self._version()

@@ -71,7 +71,7 @@ SAYS = {
     "last year": "silo",
     "tables": "invoices",
     "threads list": THREAD,
-    "artifacts show": "execute_sql",
+    "artifacts show": "success",
     "replay": "1 of 1 steps the same",
     "export": "1 turns",
     "backup": "files of",
