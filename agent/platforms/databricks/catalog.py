@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from agent.data.facts import Column
+from agent.data.warehouse import Matches
 from agent.tools.services import Operator, TableType
 from agent.workspace.statements import SETTING, Statements
 from graph.errors import InvalidRequest
@@ -38,13 +39,6 @@ class Table:
     @property
     def full_name(self) -> str:
         return f"{self.catalog}.{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Matches:
-    rows: tuple[tuple[str, ...], ...]
-    total: int
-    sql: str
 
 
 COLUMNS = """
